@@ -1,0 +1,32 @@
+//! What a checked token grants.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::Capabilities;
+use crate::channel::ChannelName;
+
+/// The first half of the SHA-256 of a token: names it without holding it.
+pub type Fingerprint = [u8; 16];
+
+/// What a checked token says.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// `sub`, byte for byte.
+    pub subject: Option<Arc<str>>,
+    /// `jti`.
+    pub token_id: Option<Arc<str>>,
+    /// `iat`, Unix seconds.
+    pub issued_at: Option<u64>,
+    /// `exp`, Unix seconds.
+    pub expires_at: u64,
+    /// Subscribed when the token is taken.
+    pub channels: Vec<ChannelName>,
+    /// What the token allows beyond the channel rules.
+    pub capabilities: Capabilities,
+    /// Shown in presence; JSON.
+    pub info: Option<Box<RawValue>>,
+    /// Names the token itself.
+    pub fingerprint: Fingerprint,
+}

@@ -1,0 +1,110 @@
+//! Error and close codes: what a client sees and what it should do.
+
+/// Why a command was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each name is its own text; `message` explains it")]
+pub enum ErrorCode {
+    BadRequest,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    NoRoute,
+    NotSubscribed,
+    RateLimited,
+    LimitExceeded,
+    TooLarge,
+    TokenExpired,
+    TokenRevoked,
+    Unavailable,
+    Timeout,
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::NoRoute => "no_route",
+            Self::NotSubscribed => "not_subscribed",
+            Self::RateLimited => "rate_limited",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::TooLarge => "too_large",
+            Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a WebSocket is closed. The range is the advice: 4000–4099 do not reconnect unchanged,
+/// 4100–4199 reconnect after a pause, 4200–4299 reconnect at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each name is its own text")]
+pub enum CloseCode {
+    Normal,
+    ProtocolError,
+    WrongKind,
+    BadUtf8,
+    Policy,
+    TooBig,
+    BadFrame,
+    Unauthenticated,
+    Revoked,
+    Forbidden,
+    Overloaded,
+    SlowConsumer,
+    RateLimited,
+    Draining,
+    TokenExpired,
+    Idle,
+}
+
+impl CloseCode {
+    /// Every code, for metrics and tables.
+    pub const ALL: [Self; 16] = [
+        Self::Normal,
+        Self::ProtocolError,
+        Self::WrongKind,
+        Self::BadUtf8,
+        Self::Policy,
+        Self::TooBig,
+        Self::BadFrame,
+        Self::Unauthenticated,
+        Self::Revoked,
+        Self::Forbidden,
+        Self::Overloaded,
+        Self::SlowConsumer,
+        Self::RateLimited,
+        Self::Draining,
+        Self::TokenExpired,
+        Self::Idle,
+    ];
+
+    /// The number on the wire and the name that goes with it as the close reason.
+    pub const fn wire(self) -> (u16, &'static str) {
+        match self {
+            Self::Normal => (1000, ""),
+            Self::ProtocolError => (1002, "protocol_error"),
+            Self::WrongKind => (1003, "wrong_frame_kind"),
+            Self::BadUtf8 => (1007, "bad_utf8"),
+            Self::Policy => (1008, "flood"),
+            Self::TooBig => (1009, "too_big"),
+            Self::BadFrame => (4000, "bad_frame"),
+            Self::Unauthenticated => (4001, "unauthenticated"),
+            Self::Revoked => (4002, "revoked"),
+            Self::Forbidden => (4003, "forbidden"),
+            Self::Overloaded => (4100, "overloaded"),
+            Self::SlowConsumer => (4101, "slow_consumer"),
+            Self::RateLimited => (4102, "rate_limited"),
+            Self::Draining => (4200, "draining"),
+            Self::TokenExpired => (4201, "token_expired"),
+            Self::Idle => (4202, "idle"),
+        }
+    }
+}

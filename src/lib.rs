@@ -1,0 +1,34 @@
+//! Pogo makes an API realtime: WebSocket sessions in front, a gRPC control plane behind.
+//!
+//! The map of the code, from the bottom up; a module may import only from the rows above it
+//! (`tests/it/tidy.rs` checks):
+//!
+//! | layer | modules |
+//! |---|---|
+//! | vocabulary | [`channel`], [`publication`], [`session_id`], [`code`], [`clock`], [`event_log`], [`metrics`] |
+//! | leaves | [`protocol`] bytes ↔ commands, [`auth`] who may do what, [`limits`] how much |
+//! | state | [`hub`] who is subscribed on which worker, [`broker`] order, history, presence |
+//! | logic | [`session`] what one client may do next, [`node`] hub + broker |
+//! | doors | [`edge`] sockets, [`control`] gRPC, [`admin`] health and metrics |
+//! | root | [`config`], then [`server`], then [`cli`] |
+
+pub mod admin;
+pub mod auth;
+pub mod broker;
+pub mod channel;
+pub mod cli;
+pub mod clock;
+pub mod code;
+pub mod config;
+pub mod control;
+pub mod edge;
+pub mod event_log;
+pub mod hub;
+pub mod limits;
+pub mod metrics;
+pub mod node;
+pub mod protocol;
+pub mod publication;
+pub mod server;
+pub mod session;
+pub mod session_id;

@@ -1,0 +1,72 @@
+//! What is published, and where it stands in its channel.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::channel::ChannelName;
+use crate::session_id::SessionId;
+
+/// Longest data of a publication in bytes.
+pub const MAX_DATA_BYTES: usize = 64 * 1024;
+
+/// A run of offsets; a new epoch means that old offsets say nothing any more.
+pub type Epoch = Arc<str>;
+
+/// A place in a channel's sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The run of offsets.
+    pub epoch: Epoch,
+    /// The last publication's offset; 0 before the first.
+    pub offset: u64,
+}
+
+/// One accepted publication.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The event's name, checked.
+    pub event: Arc<str>,
+    /// The data: JSON text, checked, at most [`MAX_DATA_BYTES`].
+    pub data: Bytes,
+    /// The broker's number of it in its channel, from 1, without holes; 0 where the broker keeps
+    /// no sequence.
+    pub sequence: u64,
+    /// The epoch, on channels that keep history. Only then is `sequence` shown as an offset.
+    pub epoch: Option<Epoch>,
+    /// When the broker accepted it, Unix milliseconds.
+    pub time: u64,
+    /// When this node learnt of it, for latency.
+    pub accepted: Instant,
+    /// When it may reach nobody any more.
+    pub expires: Option<Instant>,
+    /// The session that must not get it.
+    pub exclude: Option<SessionId>,
+}
+
+impl Publication {
+    /// The position, on channels that keep history.
+    pub fn position(&self) -> Option<Position> {
+        let epoch = self.epoch.clone()?;
+        Some(Position { epoch, offset: self.sequence })
+    }
+
+    /// Whether its ttl has passed at `now`.
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// Room in the node's budget for publications under way; given back when dropped, which is when
+/// every worker has put the publication into its sessions' mailboxes.
+pub type Admission = tokio::sync::OwnedSemaphorePermit;
+
+/// Takes publications in their channel's order: the broker hands them to the hub through it.
+pub trait Deliver: Send + Sync {
+    /// Hands `publication` to every subscriber on this node and returns how many sessions that
+    /// is. Never blocks; calls for one channel come one after another.
+    fn deliver(&self, publication: Publication, admission: Option<Admission>) -> usize;
+}
