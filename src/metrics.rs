@@ -1,13 +1,19 @@
 //! Prometheus metrics: handles that the code holds, read when scraped. Names are the contract's
 //! section 9; there are no channel or subject labels.
+//!
+//! Invariant: what is hot counts in its owner's own atomics and is summed by a hook at scrape
+//! time ([`Metrics::on_scrape`]); the rest holds a handle taken once from its family.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 /// `{code}`
@@ -40,6 +46,22 @@ pub struct WhatLabel {
     pub what: &'static str,
 }
 
+/// `{endpoint,status}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndpointLabels {
+    /// The endpoint's name, from the configuration.
+    pub endpoint: String,
+    /// The upstream's HTTP status, or the error code where there was none.
+    pub status: String,
+}
+
+/// `{result}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// `hit`, `miss`, …
+    pub result: &'static str,
+}
+
 /// Every metric. Cloning shares the handles.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the help texts are in `register`")]
@@ -55,11 +77,297 @@ pub struct Metrics {
     pub dropped_publications: Counter,
     pub rate_limited: Family<WhatLabel, Counter>,
     pub mailbox_bytes: Gauge,
+    pub gateway_requests: Family<EndpointLabels, Counter>,
+    pub gateway_cache: Family<ResultLabel, Counter>,
     pub broker_up: Gauge,
     pub drain_remaining: Gauge,
     pub handshakes: Gauge,
     pub budget_bytes: Gauge<i64>,
     pub bounds: Family<WhatLabel, Gauge<f64, AtomicU64>>,
+    scrape: Arc<Scrape>,
 }
-#[allow(unused)]
-type Unused = (Registry, Unit);
+
+/// What a scrape reads.
+struct Scrape {
+    registry: Registry,
+    hooks: Mutex<Vec<Arc<Hook>>>,
+}
+
+/// Brings handles up to date before they are read.
+type Hook = dyn Fn(&Metrics) + Send + Sync;
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// What [`Self::encode`] returns, as a Content-Type.
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// Registers every metric. Each server has its own set, so that several live in one process.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("pogo");
+        // From a quarter of a millisecond to 16 s, by doubling.
+        let buckets = prometheus_client::metrics::histogram::exponential_buckets(0.000_25, 2.0, 17);
+        let mut metrics = Self {
+            sessions: Family::default(),
+            channels: Gauge::default(),
+            publications: Counter::default(),
+            deliveries: Counter::default(),
+            delivery_latency: Histogram::new(buckets),
+            commands: Family::default(),
+            disconnects: Family::default(),
+            expired_publications: Counter::default(),
+            dropped_publications: Counter::default(),
+            rate_limited: Family::default(),
+            mailbox_bytes: Gauge::default(),
+            gateway_requests: Family::default(),
+            gateway_cache: Family::default(),
+            broker_up: Gauge::default(),
+            drain_remaining: Gauge::default(),
+            handshakes: Gauge::default(),
+            budget_bytes: Gauge::default(),
+            bounds: Family::default(),
+            scrape: Arc::new(Scrape {
+                registry: Registry::default(),
+                hooks: Mutex::default(),
+            }),
+        };
+        metrics.register_sessions(&mut registry);
+        metrics.register_node(&mut registry);
+        metrics.scrape = Arc::new(Scrape {
+            registry,
+            hooks: Mutex::default(),
+        });
+        metrics
+    }
+
+    /// Calls `hook` before each scrape, to set what is counted elsewhere:
+    /// `metrics.deliveries.inner().store(sum, Relaxed)`. Hooks are added at start, one an owner.
+    pub fn on_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
+        let mut hooks = self
+            .scrape
+            .hooks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        hooks.push(Arc::new(hook));
+    }
+
+    /// States the bound of `what`, so that dashboards show how near to it the server is.
+    #[allow(clippy::cast_precision_loss, reason = "a bound beyond 2^53 is none")]
+    pub fn set_bound(&self, what: &'static str, bound: usize) {
+        self.bounds
+            .get_or_create(&WhatLabel { what })
+            .set(bound as f64);
+    }
+
+    /// All metrics as OpenMetrics text, the hooks called first.
+    pub fn encode(&self) -> String {
+        let hooks = self
+            .scrape
+            .hooks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for hook in &hooks {
+            hook(self);
+        }
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing to a String cannot fail, and no metric here refuses to be encoded.
+        if text::encode(&mut text, &self.scrape.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+
+    fn register_sessions(&self, registry: &mut Registry) {
+        registry.register("sessions", "Open sessions", self.sessions.clone());
+        registry.register("commands", "Commands from clients", self.commands.clone());
+        registry.register(
+            "disconnects",
+            "Closed sessions by close code",
+            self.disconnects.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Publications written to a session's socket",
+            self.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "delivery_latency",
+            "From acceptance by this node to the write on the socket",
+            Unit::Seconds,
+            self.delivery_latency.clone(),
+        );
+        registry.register(
+            "expired_publications",
+            "Publications that were kept from a session because their ttl had passed",
+            self.expired_publications.clone(),
+        );
+        registry.register(
+            "dropped_publications",
+            "Publications dropped from the mailbox of a slow session",
+            self.dropped_publications.clone(),
+        );
+        registry.register(
+            "rate_limited",
+            "What was refused because of a rate or connection limit",
+            self.rate_limited.clone(),
+        );
+        registry.register_with_unit(
+            "mailbox",
+            "Waiting in the mailboxes of all sessions",
+            Unit::Bytes,
+            self.mailbox_bytes.clone(),
+        );
+        registry.register(
+            "handshakes",
+            "Handshakes under way",
+            self.handshakes.clone(),
+        );
+    }
+
+    fn register_node(&self, registry: &mut Registry) {
+        registry.register(
+            "channels",
+            "Channels with a subscriber here",
+            self.channels.clone(),
+        );
+        registry.register(
+            "publications",
+            "Publications accepted by this node",
+            self.publications.clone(),
+        );
+        registry.register_with_unit(
+            "budget",
+            "Publications between acceptance and the mailboxes",
+            Unit::Bytes,
+            self.budget_bytes.clone(),
+        );
+        registry.register(
+            "gateway_requests",
+            "Requests to upstream services",
+            self.gateway_requests.clone(),
+        );
+        registry.register(
+            "gateway_cache",
+            "Look-ups in the cache",
+            self.gateway_cache.clone(),
+        );
+        registry.register(
+            "broker_up",
+            "Whether the broker can be reached (1) or not (0)",
+            self.broker_up.clone(),
+        );
+        registry.register(
+            "drain_remaining_sessions",
+            "Sessions still open while the server drains",
+            self.drain_remaining.clone(),
+        );
+        registry.register("limit", "The bounds in force", self.bounds.clone());
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The running version", build);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Section 9 of the contract, to the letter.
+    #[test]
+    fn the_names_are_the_contracts() {
+        let metrics = Metrics::new();
+        metrics
+            .sessions
+            .get_or_create(&ProtocolLabel {
+                protocol: "pogo.v1.json",
+            })
+            .inc();
+        metrics
+            .commands
+            .get_or_create(&CommandLabels {
+                event: "ping",
+                status: "ok",
+            })
+            .inc();
+        metrics
+            .disconnects
+            .get_or_create(&CodeLabel { code: 4202 })
+            .inc();
+        metrics
+            .rate_limited
+            .get_or_create(&WhatLabel { what: "connects" })
+            .inc();
+        metrics
+            .gateway_cache
+            .get_or_create(&ResultLabel { result: "hit" })
+            .inc();
+        let labels = EndpointLabels {
+            endpoint: "posts".into(),
+            status: "200".into(),
+        };
+        metrics.gateway_requests.get_or_create(&labels).inc();
+        metrics.delivery_latency.observe(0.001);
+        metrics.set_bound("sessions", 10);
+        let text = metrics.encode();
+        for line in [
+            "pogo_sessions{protocol=\"pogo.v1.json\"} 1",
+            "pogo_channels 0",
+            "pogo_publications_total 0",
+            "pogo_deliveries_total 0",
+            "pogo_delivery_latency_seconds_count 1",
+            "pogo_commands_total{event=\"ping\",status=\"ok\"} 1",
+            "pogo_disconnects_total{code=\"4202\"} 1",
+            "pogo_expired_publications_total 0",
+            "pogo_dropped_publications_total 0",
+            "pogo_rate_limited_total{what=\"connects\"} 1",
+            "pogo_mailbox_bytes 0",
+            "pogo_gateway_requests_total{endpoint=\"posts\",status=\"200\"} 1",
+            "pogo_gateway_cache_total{result=\"hit\"} 1",
+            "pogo_broker_up 0",
+            "pogo_drain_remaining_sessions 0",
+            "pogo_handshakes 0",
+            "pogo_budget_bytes 0",
+            "pogo_limit{what=\"sessions\"} 10.0",
+            concat!(
+                "pogo_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
+            "# EOF",
+        ] {
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn hooks_run_before_each_scrape() {
+        use std::sync::atomic::Ordering::Relaxed;
+        let metrics = Metrics::new();
+        let own = Arc::new(AtomicU64::new(0));
+        let counted = own.clone();
+        metrics.on_scrape(move |m| m.deliveries.inner().store(counted.load(Relaxed), Relaxed));
+        own.store(7, Relaxed);
+        assert!(
+            metrics
+                .clone()
+                .encode()
+                .contains("\npogo_deliveries_total 7\n")
+        );
+        own.store(9, Relaxed);
+        assert!(metrics.encode().contains("\npogo_deliveries_total 9\n"));
+    }
+}
