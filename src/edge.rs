@@ -1,1 +1,87 @@
-//! Stub; see ARCHITECTURE.md.
+//! The edge: sockets, TLS and the HTTP upgrade in front, the workers that own the sessions behind.
+//! The front half turns a TCP connection into a [`Connection`] and hands it to [`Sessions`].
+
+mod connection;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+
+pub use connection::{Busy, Connection, Credential, Sessions};
+
+use crate::protocol::Encoding;
+
+/// The edge's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Certificate and key; `None`: plain text.
+    pub tls: Option<TlsFiles>,
+    /// Peers whose forwarding headers and PROXY headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections from `trusted_proxies` must start with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Encodings that are offered, the default first.
+    pub encodings: Vec<Encoding>,
+    /// Longest WebSocket frame and message, in bytes.
+    pub max_frame_bytes: usize,
+    /// How often a session is pinged.
+    pub ping_interval: Duration,
+    /// How long a session may stay without a token where one is required.
+    pub auth_deadline: Duration,
+    /// Most bytes that wait for one session.
+    pub mailbox_bytes: usize,
+    /// Most frames that wait for one session.
+    pub mailbox_messages: usize,
+    /// Most bytes that wait for all sessions of the node.
+    pub mailbox_total_bytes: usize,
+    /// Whether `?token=` is taken.
+    pub token_in_query: bool,
+    /// How many workers.
+    pub workers: usize,
+    /// From accept to the end of the request's head.
+    pub header_deadline: Duration,
+    /// Handshakes in flight; further connections wait in the kernel's backlog.
+    pub max_handshakes: usize,
+    /// Most sessions on this node.
+    pub max_sessions: usize,
+    /// The page at `GET /`; `None`: 426.
+    pub demo_page: Option<Bytes>,
+}
+
+/// A certificate chain and its key, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            tls: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            encodings: vec![Encoding::Json],
+            max_frame_bytes: 65_536,
+            ping_interval: Duration::from_secs(25),
+            auth_deadline: Duration::from_secs(10),
+            mailbox_bytes: 1 << 20,
+            mailbox_messages: 8_192,
+            mailbox_total_bytes: 512 << 20,
+            token_in_query: false,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            header_deadline: Duration::from_secs(5),
+            max_handshakes: 256,
+            max_sessions: 100_000,
+            demo_page: None,
+        }
+    }
+}
