@@ -10,7 +10,8 @@ pub fn may(op: Op, channel: &str, rule: &ChannelRule, grant: Option<&Grant>) -> 
     let by_rule = |access, op| match access {
         Access::Anyone => true,
         Access::Token => grant.is_some(),
-        Access::Capability => capable(op),
+        // Rules resolve the default; left over, it is the strict one.
+        Access::Capability | Access::Default => capable(op),
         Access::Nobody => false,
     };
     match op {

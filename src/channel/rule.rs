@@ -16,6 +16,8 @@ pub enum Access {
     Capability,
     /// Nobody, whatever the token says.
     Nobody,
+    /// As the rule does not say: [`Rules::of`] puts the default for the name in its place.
+    Default,
 }
 
 /// What happens to a session whose mailbox is full.
@@ -57,39 +59,78 @@ pub struct ChannelRule {
 /// The rules in force, in order, with the defaults at the end.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    rules: Vec<ChannelRule>,
+    /// Each as it reads for plain names, for `private-` and for `presence-`: a rule that only
+    /// adds history to `**` must not open guarded names.
+    rules: Vec<[ChannelRule; 3]>,
 }
 
 impl Rules {
     /// `rules` as configured; the contract's defaults (or, with `dev`, those of `--dev`) follow.
     pub fn new(mut rules: Vec<ChannelRule>, dev: bool) -> Self {
-        let guarded = |pattern: &str, presence| ChannelRule {
-            pattern: fixed(pattern),
-            subscribe: Access::Capability,
-            publish: Access::Capability,
-            presence,
+        rules.push(ChannelRule {
+            pattern: fixed("**"),
+            subscribe: Access::Default,
+            publish: Access::Default,
+            presence: false,
             history: None,
             slow: SlowPolicy::Disconnect,
-        };
-        rules.push(guarded("private-**", false));
-        rules.push(guarded("presence-**", true));
-        rules.push(ChannelRule {
-            subscribe: if dev { Access::Anyone } else { Access::Token },
-            publish: if dev { Access::Anyone } else { Access::Capability },
-            ..guarded("**", false)
         });
-        Self { rules }
+        let (subscribe, publish) = if dev {
+            (Access::Anyone, Access::Anyone)
+        } else {
+            (Access::Token, Access::Capability)
+        };
+        let guarded = Access::Capability;
+        let resolve = |rule: ChannelRule| {
+            let plain = rule.clone().with_defaults(subscribe, publish);
+            let private = rule.with_defaults(guarded, guarded);
+            let presence = ChannelRule {
+                presence: true,
+                ..private.clone()
+            };
+            [plain, private, presence]
+        };
+        Self {
+            rules: rules.into_iter().map(resolve).collect(),
+        }
     }
 
-    /// The rule for `name`.
+    /// The rule for `name`. Names starting `presence-` always keep presence.
     pub fn of(&self, name: &str) -> &ChannelRule {
         let last = self.rules.len() - 1;
-        self.rules[..last].iter().find(|rule| rule.pattern.matches(name)).unwrap_or(&self.rules[last])
+        let forms = self.rules[..last]
+            .iter()
+            .find(|[rule, ..]| rule.pattern.matches(name))
+            .unwrap_or(&self.rules[last]);
+        let [plain, private, presence] = forms;
+        if name.starts_with("private-") {
+            private
+        } else if name.starts_with("presence-") {
+            presence
+        } else {
+            plain
+        }
+    }
+}
+
+impl ChannelRule {
+    /// The rule with these in the place of [`Access::Default`].
+    fn with_defaults(mut self, subscribe: Access, publish: Access) -> Self {
+        if self.subscribe == Access::Default {
+            self.subscribe = subscribe;
+        }
+        if self.publish == Access::Default {
+            self.publish = publish;
+        }
+        self
     }
 }
 
 /// A pattern from our own source.
-#[allow(clippy::expect_used, reason = "the three patterns above are literals under test")]
+#[allow(
+    clippy::expect_used,
+    reason = "the pattern above is a literal under test"
+)]
 fn fixed(pattern: &str) -> Pattern {
     Pattern::parse(pattern).expect("a literal pattern")
 }
@@ -115,6 +156,41 @@ mod tests {
         assert_eq!(rules.of("news").subscribe, Access::Token);
         assert_eq!(rules.of("news").publish, Access::Capability);
         assert_eq!(Rules::new(vec![], true).of("news").publish, Access::Anyone);
-        assert_eq!(Rules::new(vec![], true).of("private-x").publish, Access::Capability);
+        assert_eq!(
+            Rules::new(vec![], true).of("private-x").publish,
+            Access::Capability
+        );
+    }
+
+    #[test]
+    fn a_rule_that_does_not_say_who_keeps_guarded_names_guarded() {
+        let kept = ChannelRule {
+            pattern: fixed("**"),
+            subscribe: Access::Default,
+            publish: Access::Default,
+            presence: false,
+            history: Some(HistoryRule {
+                size: 10,
+                ttl: Duration::from_secs(60),
+            }),
+            slow: SlowPolicy::Disconnect,
+        };
+        for (dev, subscribe, publish) in [
+            (false, Access::Token, Access::Capability),
+            (true, Access::Anyone, Access::Anyone),
+        ] {
+            let rules = Rules::new(vec![kept.clone()], dev);
+            let plain = rules.of("news");
+            assert_eq!((plain.subscribe, plain.publish), (subscribe, publish));
+            assert!(plain.history.is_some() && !plain.presence);
+            for name in ["private-x", "presence-x"] {
+                let rule = rules.of(name);
+                assert_eq!(
+                    (rule.subscribe, rule.publish),
+                    (Access::Capability, Access::Capability)
+                );
+                assert_eq!(rule.presence, name == "presence-x");
+            }
+        }
     }
 }
