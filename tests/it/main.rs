@@ -1,1 +1,14 @@
-fn main(){}
+//! One binary for everything that needs the whole: the house rules, and a real server on real
+//! sockets. One file a topic; what they share is in `support`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test fails by panicking, and says why on its output"
+)]
+
+mod tidy;
