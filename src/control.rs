@@ -1,1 +1,3 @@
-//! Stub; see ARCHITECTURE.md.
+//! The control plane: tonic services over a [`Node`](crate::node::Node). Wire types stop here.
+
+pub mod proto;
