@@ -1,0 +1,209 @@
+//! What a session is told, whatever the encoding: pushes, replies and the server's own events.
+//! Data is raw JSON text, everything else is typed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::{Encoding, RequestId, Spelling};
+use crate::channel::ChannelName;
+use crate::code::ErrorCode;
+use crate::publication::Position;
+use crate::session_id::SessionId;
+
+/// One frame to a client.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A publication, or what the server sends to one session.
+    Push {
+        /// The event's name.
+        event: &'a str,
+        /// The channel; none for what concerns the session alone.
+        name: Option<Name<'a>>,
+        /// JSON text.
+        data: &'a [u8],
+        /// On channels that keep history.
+        offset: Option<u64>,
+    },
+    /// `pogo:welcome`, the first frame.
+    Welcome(Welcome<'a>),
+    /// `pogo:expiring`: the token ends.
+    Expiring {
+        /// Unix seconds.
+        expires: u64,
+    },
+    /// `pogo:subscribed`: done by the server.
+    Subscribed {
+        /// The channel.
+        name: Name<'a>,
+        /// Where it stands, if it keeps history.
+        position: Option<&'a Position>,
+    },
+    /// `pogo:unsubscribed`: done by the server.
+    Unsubscribed {
+        /// The channel.
+        name: Name<'a>,
+        /// Why, as a code.
+        reason: &'a str,
+    },
+    /// `pogo:gap`: publications were lost.
+    Gap {
+        /// The channel.
+        name: Name<'a>,
+        /// The position before the loss, if the channel keeps history.
+        before: Option<&'a Position>,
+    },
+    /// `pogo:drain`: the node goes away.
+    Drain {
+        /// How long to wait before connecting again.
+        reconnect_after: Duration,
+    },
+    /// The reply to a command.
+    Reply {
+        /// The command's id.
+        id: &'a RequestId<'a>,
+        /// What it says.
+        reply: Reply<'a>,
+    },
+}
+
+/// A channel's name as the session spelled it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// Which key.
+    pub spelling: Spelling,
+    /// The name.
+    pub text: &'a str,
+}
+
+/// The data of `pogo:welcome`.
+#[derive(Debug, Clone)]
+pub struct Welcome<'a> {
+    /// The session.
+    pub session: SessionId,
+    /// Its encoding; its subprotocol is shown.
+    pub protocol: Encoding,
+    /// How often the server pings.
+    pub ping_interval: Duration,
+    /// The server's version.
+    pub version: &'a str,
+    /// The token's subject.
+    pub subject: Option<&'a str>,
+    /// The token's end, Unix seconds.
+    pub expires: Option<u64>,
+    /// Subscribed by the token.
+    pub channels: &'a [ChannelName],
+}
+
+/// What a reply says.
+#[derive(Debug, Clone)]
+pub enum Reply<'a> {
+    /// Refused.
+    Error(Failure<'a>),
+    /// Done; nothing to say.
+    Done,
+    /// To `auth`.
+    Authenticated {
+        /// The token's end, Unix seconds.
+        expires: u64,
+        /// The session.
+        session: SessionId,
+        /// The token's subject, else `null`.
+        subject: Option<&'a str>,
+        /// Subscribed by the token.
+        channels: &'a [ChannelName],
+    },
+    /// To subscribe and bind; to unsubscribe and unbind with a name alone.
+    Subscribed(Subscribed<'a>),
+    /// To subscribe and unsubscribe with `channels`, in their order.
+    Results(&'a [SubscribeResult<'a>]),
+    /// To a publication.
+    Published(Option<&'a Position>),
+    /// To `channel:presence`.
+    Presence {
+        /// A row a session.
+        members: &'a [Member<'a>],
+        /// Distinct members.
+        total: usize,
+    },
+    /// To `channel:history`.
+    History {
+        /// Where the channel stands.
+        position: Option<&'a Position>,
+        /// In the order asked for.
+        publications: &'a [Past<'a>],
+    },
+    /// To `ping`.
+    Time {
+        /// Unix milliseconds.
+        time: u64,
+    },
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: &'a str,
+    /// When it may work, where waiting helps.
+    pub retry_after: Option<Duration>,
+}
+
+/// One channel joined.
+#[derive(Debug, Clone)]
+pub struct Subscribed<'a> {
+    /// The channel.
+    pub name: Name<'a>,
+    /// Where it stands, if it keeps history.
+    pub position: Option<&'a Position>,
+    /// Whether all that was missed is there, if that was asked.
+    pub recovered: Option<bool>,
+    /// What was missed or rewound, oldest first; `None` leaves the key out.
+    pub publications: Option<&'a [Past<'a>]>,
+}
+
+/// One of several channels: joined, or why not.
+#[derive(Debug, Clone)]
+pub enum SubscribeResult<'a> {
+    /// Joined (or left).
+    Ok(Subscribed<'a>),
+    /// Refused.
+    Failed {
+        /// The channel's name as it was sent.
+        channel: &'a str,
+        /// Why.
+        failure: Failure<'a>,
+    },
+}
+
+/// A row of presence.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// What counts as one member.
+    pub subject: &'a str,
+    /// The session.
+    pub session: SessionId,
+    /// What the token shows, else `null`.
+    pub info: Option<&'a RawValue>,
+}
+
+/// A publication of the past.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// The event's name.
+    pub event: &'a str,
+    /// JSON text.
+    pub data: &'a [u8],
+    /// Its offset.
+    pub offset: u64,
+    /// When it was accepted, Unix milliseconds.
+    pub time: u64,
+}
+
+/// The data of `pogo:join` and `pogo:leave`, which are publications: JSON text.
+pub fn member_data(member: Member<'_>) -> Bytes {
+    super::json::member_data(member)
+}

@@ -1,0 +1,46 @@
+//! Frames to a client, whole and each in one exact allocation.
+
+use bytes::Bytes;
+
+use super::header::{MAX_CONTROL, Opcode, header};
+use crate::code::CloseCode;
+
+/// A text frame whose payload is `parts` in a row.
+pub fn text_frame(parts: &[&[u8]]) -> Bytes {
+    frame(Opcode::Text, parts)
+}
+
+/// A close frame with `code`'s number and, as the reason, its name.
+pub fn close_frame(code: CloseCode) -> Bytes {
+    let (number, name) = code.wire();
+    frame(Opcode::Close, &[&number.to_be_bytes(), name.as_bytes()])
+}
+
+/// The answer to a client's close frame: the same code (RFC 6455 section 5.5.1).
+pub fn close_reply(code: Option<u16>) -> Bytes {
+    match code {
+        Some(number) => frame(Opcode::Close, &[&number.to_be_bytes()]),
+        None => frame(Opcode::Close, &[]),
+    }
+}
+
+/// A ping without a payload, which is all that is needed to hear a pong.
+pub const fn ping_frame() -> Bytes {
+    Bytes::from_static(&[0x80 | Opcode::Ping as u8, 0])
+}
+
+/// The answer to a ping with `payload` (at most 125 bytes, as every ping's is).
+pub fn pong_frame(payload: &[u8]) -> Bytes {
+    frame(Opcode::Pong, &[&payload[..payload.len().min(MAX_CONTROL)]])
+}
+
+fn frame(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
+    let length = parts.iter().map(|part| part.len()).sum();
+    let head = header(opcode, length);
+    let mut bytes = Vec::with_capacity(head.len() + length);
+    bytes.extend_from_slice(&head);
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
+    bytes.into()
+}
