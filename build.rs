@@ -17,10 +17,16 @@ const FILES: [&str; 7] = [
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(FILES)?;
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("pogo.v1.bin"), compiler.encode_file_descriptor_set())?;
+    std::fs::write(
+        out.join("pogo.v1.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
     tonic_prost_build::configure()
         .bytes(".")
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
