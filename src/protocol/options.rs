@@ -198,3 +198,6 @@ fn count(raw: &RawValue, fault: Fault) -> Result<usize, Fault> {
 fn boolean(raw: &RawValue, fault: Fault) -> Result<bool, Fault> {
     raw.get().parse().map_err(|_| fault)
 }
+
+#[cfg(test)]
+mod tests;
