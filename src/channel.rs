@@ -1,8 +1,10 @@
 //! Names of channels, the patterns that match them and the rules that govern them.
 
+mod page;
 mod pattern;
 mod rule;
 
+pub use page::Page;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Access, ChannelRule, HistoryRule, Rules, SlowPolicy};
 

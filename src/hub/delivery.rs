@@ -20,11 +20,16 @@ pub struct Delivery {
 impl Delivery {
     /// Wraps `publication`; `admission` is given back when the last worker is done.
     pub fn new(publication: Publication, admission: Option<Admission>) -> Self {
-        Self { publication, frames: Default::default(), _admission: admission }
+        Self {
+            publication,
+            frames: Default::default(),
+            _admission: admission,
+        }
     }
 
     /// The whole WebSocket frame for sessions that speak `wire`.
     pub fn frame(&self, wire: Wire) -> &Bytes {
-        self.frames[wire.index()].get_or_init(|| protocol::encode_publication(wire, &self.publication))
+        self.frames[wire.index()]
+            .get_or_init(|| protocol::encode_publication(wire, &self.publication))
     }
 }
