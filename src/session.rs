@@ -1,5 +1,24 @@
 //! What one client may do next: a machine without I/O and without a clock of its own. Bytes,
 //! outcomes and deadlines go in, effects come out; the worker carries them out in order.
+//!
+//! Held at all times: at most one operation is under way, every command with an `id` is answered
+//! once, the welcome is the first frame, and nothing is asked of the encoding but to encode.
+
+mod auth;
+mod commands;
+mod pending;
+mod publish;
+mod refusal;
+mod replay;
+mod server;
+mod subscribe;
+mod subscriptions;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::protocol::Message;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,14 +27,18 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use self::pending::Pending;
+use self::subscriptions::Subscriptions;
+use self::timers::Timers;
 use crate::auth::{Grant, Revocations};
-use crate::broker::{Accepted, HistoryPage, HistoryQuery, Members, Retained};
+use crate::broker::{Accepted, HistoryPage, HistoryQuery, Member, Members};
 use crate::channel::{ChannelName, Rules};
 use crate::clock::Now;
 use crate::code::{CloseCode, ErrorCode};
 use crate::hub::{SessionFilter, SessionInfo};
-use crate::protocol::{Encoding, Spelling};
-use crate::publication::{Epoch, Position};
+use crate::metrics::Metrics;
+use crate::protocol::{self, Encoding, Event, Spelling};
+use crate::publication::Position;
 use crate::session_id::SessionId;
 
 /// What all sessions of a node share.
@@ -27,6 +50,8 @@ pub struct Shared {
     pub revocations: Arc<Revocations>,
     /// Settings that can change live.
     pub settings: ArcSwap<Settings>,
+    /// Where commands and expired publications are counted.
+    pub metrics: Metrics,
 }
 
 /// What governs a session.
@@ -46,6 +71,26 @@ pub struct Settings {
     pub max_channels: usize,
     /// Half of this is the most a recovery may bring, in bytes.
     pub mailbox_bytes: usize,
+    /// So many commands over the rate, without a pause of `refusal_pause`, close with 4102.
+    pub max_refusals: u32,
+    /// Without a refusal for so long, counting begins anew.
+    pub refusal_pause: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            auth_required: true,
+            auth_deadline: Duration::from_secs(10),
+            leeway: Duration::from_secs(5),
+            expiry_warning: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(25),
+            max_channels: 1000,
+            mailbox_bytes: 1024 * 1024,
+            max_refusals: 100,
+            refusal_pause: Duration::from_secs(10),
+        }
+    }
 }
 
 /// How a session begins.
@@ -96,7 +141,8 @@ pub enum Effect {
 pub enum Operation {
     /// Check a token.
     Authenticate(Box<str>),
-    /// Join these channels, all in one go; the outcome has one answer for each, in order.
+    /// Join these channels, all in one go; the outcome has one answer for each, in order. No
+    /// channel is named twice.
     Join(Vec<JoinRequest>),
     /// Publish.
     Publish {
@@ -120,15 +166,15 @@ pub enum Operation {
 pub struct JoinRequest {
     /// The channel.
     pub channel: ChannelName,
-    /// How its pushes are to be spelled.
+    /// How its pushes are to be spelled, from now on where `slot` is set.
     pub spelling: Spelling,
     /// Where it lies if the session is on it already.
     pub slot: Option<Slot>,
     /// What the channel's presence shows of the session, where the channel keeps presence.
-    pub member: Option<crate::broker::Member>,
-    /// Recover from here: only what follows, and only if it is all there.
+    pub member: Option<Member>,
+    /// Recover from here: only what follows, and only if it is all there. `rewind` is 0 then.
     pub recover: Option<Position>,
-    /// Bring the last so many.
+    /// Bring the last so many, at most 1,000.
     pub rewind: usize,
 }
 
@@ -158,85 +204,147 @@ pub enum Outcome {
 
 /// One client's session.
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    shared: Arc<Shared>,
+    id: SessionId,
+    address: IpAddr,
+    encoding: Encoding,
+    stage: Stage,
+    /// Boxed, because an idle server may hold many sessions without a token.
+    grant: Option<Box<Grant>>,
+    subscriptions: Subscriptions,
+    pending: Option<Box<Pending>>,
+    timers: Timers,
+    /// Since the Unix epoch.
+    connected_at: Duration,
+    /// Commands over the rate without a pause.
+    refusals: u32,
+    refused_at: Option<Instant>,
+}
 
-#[allow(clippy::todo, unused_variables)]
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The welcome is still to come.
+    Opening,
+    /// The welcome has been said.
+    Open,
+    /// Nothing is said any more.
+    Closed,
+}
+
 impl Session {
-    /// Begins a session. With a grant it registers, checks revocations, joins the token's
-    /// channels and then says welcome; without one it says welcome at once.
+    /// Begins a session. With a grant it checks revocations (the worker registers it first),
+    /// joins the token's channels and then says welcome; without one it says welcome at once.
     pub fn open(shared: Arc<Shared>, opening: Opening, now: Now, out: &mut Vec<Effect>) -> Self {
-        todo!()
+        let timers = Timers::new(opening.id, &shared.settings.load(), now);
+        let mut session = Self {
+            shared,
+            id: opening.id,
+            address: opening.address,
+            encoding: opening.encoding,
+            stage: Stage::Opening,
+            grant: opening.grant.map(Box::new),
+            subscriptions: Subscriptions::default(),
+            pending: None,
+            timers,
+            connected_at: now.unix,
+            refusals: 0,
+            refused_at: None,
+        };
+        session.begin(now, out);
+        session
     }
-    /// Takes one message. `admitted`: the address's command rate, or how long to wait.
-    pub fn handle(&mut self, message: Message<'_>, admitted: Result<(), Duration>, now: Now, out: &mut Vec<Effect>) {
-        todo!()
-    }
-    /// Goes on after an operation.
+
+    /// Goes on after an operation. After [`Self::end`] too, if it was under way then: channels
+    /// that it joined are left again.
     pub fn resume(&mut self, outcome: Outcome, now: Now, out: &mut Vec<Effect>) {
-        todo!()
+        let Some(pending) = self.pending.take() else { return };
+        if self.stage == Stage::Closed {
+            return Self::give_back(*pending, outcome, out);
+        }
+        match (*pending, outcome) {
+            (Pending::Opening(targets), Outcome::Joined(results)) => {
+                self.opened(&targets, results, out);
+            }
+            (Pending::ServerSubscribe(target), Outcome::Joined(results)) => {
+                self.server_subscribed(target, results, out);
+            }
+            (Pending::Authenticate(ticket), Outcome::Authenticated(result)) => {
+                self.authenticated(ticket, result, now, out);
+            }
+            (Pending::Refresh(ticket, targets), Outcome::Joined(results)) => {
+                self.refreshed(&ticket, &targets, results, out);
+            }
+            (Pending::Subscribe(ticket, targets, list), Outcome::Joined(results)) => {
+                self.subscribed(&ticket, &targets, list, (results, now), out);
+            }
+            (Pending::Publish(ticket), Outcome::Published(result)) => {
+                self.published(&ticket, result, out);
+            }
+            (Pending::Presence(ticket), Outcome::Members(result)) => {
+                self.listed(&ticket, result, out);
+            }
+            (Pending::History(ticket), Outcome::History(result)) => {
+                self.read(&ticket, result, now, out);
+            }
+            (pending, _) => self.astray(pending, out),
+        }
     }
+
     /// Whether an operation is under way: feed it nothing else then (deadlines excepted).
     pub fn is_busy(&self) -> bool {
-        todo!()
+        self.pending.is_some()
     }
-    /// Anything came from the client, pongs included.
-    pub fn heard(&mut self, now: Now) {
-        todo!()
-    }
-    /// When [`Self::on_deadline`] wants to be called next.
-    pub fn deadline(&self) -> Instant {
-        todo!()
-    }
-    /// A deadline has passed.
-    pub fn on_deadline(&mut self, now: Now, out: &mut Vec<Effect>) {
-        todo!()
-    }
-    /// Subscribes it as the server's decision; `pogo:subscribed` follows. False: it is there
-    /// already, or may hold no more channels. Not while busy.
-    pub fn server_subscribe(&mut self, channel: ChannelName, now: Now, out: &mut Vec<Effect>) -> bool {
-        todo!()
-    }
-    /// Unsubscribes it; `pogo:unsubscribed` with `reason` follows. False: it was not there.
-    pub fn server_unsubscribe(&mut self, channel: &str, reason: &str, out: &mut Vec<Effect>) -> bool {
-        todo!()
-    }
-    /// An event of its own, from the server.
-    pub fn server_send(&mut self, event: &str, data: &[u8], out: &mut Vec<Effect>) {
-        todo!()
-    }
-    /// Publications of a channel were dropped: `pogo:gap` with the position before the loss.
-    pub fn gap(&mut self, channel: &str, before: Option<Position>, out: &mut Vec<Effect>) {
-        todo!()
-    }
-    /// `pogo:drain`.
-    pub fn drain(&mut self, reconnect_after: Duration, out: &mut Vec<Effect>) {
-        todo!()
-    }
-    /// The session ends, for whatever reason: leaves every channel.
-    pub fn end(&mut self, out: &mut Vec<Effect>) {
-        todo!()
-    }
+
     /// Whether `filter` matches.
     pub fn matches(&self, filter: &SessionFilter) -> bool {
-        todo!()
+        let grant = self.grant.as_deref();
+        let of_grant = |wanted: bool, holds: &dyn Fn(&Grant) -> bool| !wanted || grant.is_some_and(holds);
+        filter.session.is_none_or(|id| id == self.id)
+            && of_grant(filter.subject.is_some(), &|grant| grant.subject.as_deref() == filter.subject.as_deref())
+            && of_grant(filter.token_id.is_some(), &|grant| grant.token_id.as_deref() == filter.token_id.as_deref())
+            && of_grant(filter.token.is_some(), &|grant| Some(grant.fingerprint) == filter.token)
+            && of_grant(filter.issued_until.is_some(), &|grant| grant.issued_at <= filter.issued_until)
+            && filter.channel.as_ref().is_none_or(|channel| self.subscriptions.contains(channel.as_str()))
+            && (filter.addresses.is_empty() || filter.addresses.iter().any(|range| range.contains(&self.address)))
     }
+
     /// For lists; `mailbox_bytes` is the worker's to fill in.
     pub fn info(&self) -> SessionInfo {
-        todo!()
+        let grant = self.grant.as_deref();
+        SessionInfo {
+            id: self.id,
+            subject: grant.and_then(|grant| grant.subject.clone()),
+            address: self.address,
+            protocol: self.encoding.subprotocol(),
+            channels: self.subscriptions.iter().map(|(channel, _)| channel.clone()).collect(),
+            connected_at: self.connected_at,
+            expires_at: grant.map(|grant| grant.expires_at),
+            token_id: grant.and_then(|grant| grant.token_id.clone()),
+            token: grant.map(|grant| grant.fingerprint),
+            mailbox_bytes: 0,
+        }
     }
+
     /// Its id.
     pub fn id(&self) -> SessionId {
-        todo!()
+        self.id
+    }
+
+    /// Starts work outside; nothing else is under way.
+    fn perform(&mut self, pending: Pending, operation: Operation, out: &mut Vec<Effect>) {
+        self.pending = Some(Box::new(pending));
+        out.push(Effect::Perform(operation));
+    }
+
+    fn send(&self, event: &Event<'_>, out: &mut Vec<Effect>) {
+        out.push(Effect::Send(protocol::encode(self.encoding, event)));
+    }
+
+    /// The last thing that is said.
+    fn close(&mut self, code: CloseCode, out: &mut Vec<Effect>) {
+        self.stage = Stage::Closed;
+        out.push(Effect::Close(code));
     }
 }
-
-/// A whole message from the client.
-#[derive(Debug, Clone, Copy)]
-pub enum Message<'a> {
-    /// A text message; checked UTF-8.
-    Text(&'a str),
-    /// A binary message.
-    Binary(&'a [u8]),
-}
-#[allow(unused)]
-type Unused = (Epoch, Retained);

@@ -1,0 +1,193 @@
+//! Commands: who may send one at all, what is addressed by which key, and where each goes.
+
+use std::time::Duration;
+
+use super::pending::Ticket;
+use super::refusal::Refusal;
+use super::{Effect, Message, Session, Stage};
+use crate::channel::ChannelName;
+use crate::clock::Now;
+use crate::code::{CloseCode, ErrorCode};
+use crate::protocol::{self, Command, Reply, Spelling};
+
+/// The contract's table: its names are never those of a client's publication.
+const TABLE: [&str; 13] = [
+    "auth",
+    "bind",
+    "unbind",
+    "channel:subscribe",
+    "channel:unsubscribe",
+    "channel:presence",
+    "channel:history",
+    "index",
+    "show",
+    "create",
+    "update",
+    "delete",
+    "ping",
+];
+
+/// What a command names.
+#[derive(Debug)]
+pub(super) enum Address<'c> {
+    /// One channel, by this key.
+    One(ChannelName, Spelling),
+    /// A list, not yet checked.
+    Many(&'c [std::borrow::Cow<'c, str>]),
+}
+
+impl Session {
+    /// Takes one message. `admitted`: the address's command rate, or how long to wait. Not while
+    /// busy (it is dropped then).
+    pub fn handle(
+        &mut self,
+        message: Message<'_>,
+        admitted: Result<(), Duration>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.is_busy() || self.stage == Stage::Closed {
+            return;
+        }
+        let mut command = match protocol::decode(self.encoding, message) {
+            Ok(command) => command,
+            Err(code) => return self.close(code, out),
+        };
+        let ticket = Ticket { id: command.id.take(), event: label(&command) };
+        if let Err(wait) = admitted {
+            self.refuse(&ticket, &Refusal::rate_limited(wait), out);
+            return self.count_refusal(now, out);
+        }
+        if let Err(refusal) = self.run(&command, &ticket, now, out) {
+            self.refuse(&ticket, &refusal, out);
+        }
+    }
+
+    /// Runs one command: answers it, starts an operation that will, or says why not.
+    fn run(
+        &mut self,
+        command: &Command<'_>,
+        ticket: &Ticket<'_>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let event = command.event.as_ref();
+        if !matches!(event, "auth" | "ping") && self.lacks_token() {
+            return Err(Refusal::new(
+                ErrorCode::Unauthenticated,
+                "This session has no token yet; send `auth` with one first.",
+            ));
+        }
+        if let Some(fault) = command.fault {
+            return Err(Refusal::fault(fault));
+        }
+        check_keys(command)?;
+        match event {
+            "auth" => self.authenticate(command, ticket, out),
+            "ping" => {
+                self.reply(ticket, Reply::Time { time: now.unix_ms() }, out);
+                Ok(())
+            }
+            "bind" | "channel:subscribe" => self.subscribe(command, ticket, out),
+            "unbind" | "channel:unsubscribe" => self.unsubscribe(command, ticket, out),
+            "channel:presence" => self.presence(command, ticket, out),
+            "channel:history" => self.history(command, ticket, out),
+            "index" | "show" | "create" | "update" | "delete" => {
+                address(command)?;
+                Err(Refusal::new(
+                    ErrorCode::NoRoute,
+                    format!("No endpoint covers this uri, so `{event}` has nothing to act on; check the uri."),
+                ))
+            }
+            _ => self.publish(command, ticket, out),
+        }
+    }
+
+    /// Whether it may do nothing but `auth` and `ping`.
+    fn lacks_token(&self) -> bool {
+        self.grant.is_none() && self.shared.settings.load().auth_required
+    }
+
+    /// One more command over the rate; a client that goes on and on is closed.
+    fn count_refusal(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let settings = self.shared.settings.load();
+        let pause = self.refused_at.map(|at| now.instant.saturating_duration_since(at));
+        if pause.is_some_and(|pause| pause >= settings.refusal_pause) {
+            self.refusals = 0;
+        }
+        self.refused_at = Some(now.instant);
+        self.refusals += 1;
+        if self.refusals >= settings.max_refusals {
+            self.close(CloseCode::RateLimited, out);
+        }
+    }
+}
+
+/// The metric's label: a name of the table, `publish` or `other`.
+fn label(command: &Command<'_>) -> &'static str {
+    let named = TABLE.into_iter().find(|name| *name == command.event);
+    let addressed = command.channel.is_some() || command.uri.is_some();
+    named.unwrap_or(if addressed { "publish" } else { "other" })
+}
+
+/// Refuses a name of the table that is addressed by a key that is not its own, and any command
+/// that is addressed twice or not at all.
+fn check_keys(command: &Command<'_>) -> Result<(), Refusal> {
+    let event = command.event.as_ref();
+    let given = [
+        ("channel", command.channel.is_some()),
+        ("uri", command.uri.is_some()),
+        ("channels", command.channels.is_some()),
+    ];
+    let allowed: &[&str] = match event {
+        "auth" | "ping" => &[],
+        "bind" | "unbind" | "index" | "show" | "create" | "update" | "delete" => &["uri"],
+        "channel:subscribe" | "channel:unsubscribe" => &["channel", "channels"],
+        "channel:presence" | "channel:history" => &["channel"],
+        _ => &["channel", "uri"],
+    };
+    for (key, _) in given.iter().filter(|(key, there)| *there && !allowed.contains(key)) {
+        return Err(Refusal::bad_request(format!(
+            "`{event}` does not take `{key}`; {}.",
+            match allowed {
+                [] => "leave it out, or publish under another name".to_owned(),
+                [own, ..] => format!("name what it is for with `{own}`"),
+            }
+        )));
+    }
+    match given.iter().filter(|(_, there)| *there).count() {
+        1 => Ok(()),
+        0 if allowed.is_empty() => Ok(()),
+        0 if TABLE.contains(&event) => {
+            Err(Refusal::bad_request(format!("`{event}` needs a `{}`; add it.", allowed[0])))
+        }
+        0 => Err(Refusal::bad_request(
+            "There is no command of this name; to publish it as an event, add a `channel`.",
+        )),
+        _ => Err(Refusal::bad_request("Name one thing only: a `channel`, a `uri` or `channels`.")),
+    }
+}
+
+/// What a command that passed [`check_keys`] names.
+pub(super) fn address<'c>(command: &'c Command<'_>) -> Result<Address<'c>, Refusal> {
+    if let Some(names) = &command.channels {
+        return Ok(Address::Many(names));
+    }
+    if let Some(uri) = &command.uri {
+        let name = ChannelName::parse(uri).map_err(Refusal::name)?;
+        if !name.is_uri() {
+            return Err(Refusal::bad_request("A `uri` is an absolute path; start it with `/`."));
+        }
+        return Ok(Address::One(name, Spelling::Uri));
+    }
+    let name = command.channel.as_deref().unwrap_or_default();
+    Ok(Address::One(ChannelName::parse(name).map_err(Refusal::name)?, Spelling::Channel))
+}
+
+/// The one channel of a command that takes no list.
+pub(super) fn channel(command: &Command<'_>) -> Result<ChannelName, Refusal> {
+    match address(command)? {
+        Address::One(name, _) => Ok(name),
+        Address::Many(_) => Err(Refusal::bad_request("This command takes one `channel`.")),
+    }
+}

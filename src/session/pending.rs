@@ -1,0 +1,146 @@
+//! What a session remembers while an operation is under way, and the tickets that see to it that
+//! a command is counted and answered once.
+
+use super::replay::{Since, Wanted};
+use super::refusal::Refusal;
+use super::{Effect, Outcome, Session};
+use crate::channel::ChannelName;
+use crate::code::ErrorCode;
+use crate::metrics::CommandLabels;
+use crate::protocol::{Event, Failure, Reply, RequestId, Spelling};
+
+/// What the operation under way is for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Channels of the handshake's token, joined before the welcome.
+    Opening(Vec<Target>),
+    /// A channel that the server subscribes the session to.
+    ServerSubscribe(Target),
+    /// `auth`, its token being checked.
+    Authenticate(Ticket<'static>),
+    /// `auth`, its token's channels being joined.
+    Refresh(Ticket<'static>, Vec<Target>),
+    /// `channel:subscribe` or `bind`; with a list, one entry for each name that was given.
+    Subscribe(Ticket<'static>, Vec<Target>, Option<Vec<Entry>>),
+    /// A client's publication.
+    Publish(Ticket<'static>),
+    /// `channel:presence`.
+    Presence(Ticket<'static>),
+    /// `channel:history`.
+    History(Ticket<'static>),
+}
+
+/// A command that is still to be answered.
+#[derive(Debug)]
+pub(super) struct Ticket<'a> {
+    /// Without one it is only counted.
+    pub(super) id: Option<RequestId<'a>>,
+    /// The metric's label.
+    pub(super) event: &'static str,
+}
+
+/// A channel being joined.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) channel: ChannelName,
+    pub(super) spelling: Spelling,
+    /// Whether presence will show the session.
+    pub(super) present: bool,
+    /// Whether the server decided it.
+    pub(super) by_server: bool,
+    /// Whether the session was on it already.
+    pub(super) renewed: bool,
+    pub(super) wanted: Wanted,
+}
+
+/// One name of a list and the target that it became.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// As it was sent.
+    pub(super) channel: Box<str>,
+    /// An index of the targets.
+    pub(super) target: Result<usize, Refusal>,
+}
+
+impl Ticket<'_> {
+    /// A copy that outlives the message.
+    pub(super) fn keep(&self) -> Ticket<'static> {
+        Ticket { id: self.id.clone().map(RequestId::into_owned), event: self.event }
+    }
+}
+
+impl Pending {
+    /// The channels being joined.
+    pub(super) fn targets(&self) -> &[Target] {
+        match self {
+            Self::Opening(targets) | Self::Refresh(_, targets) | Self::Subscribe(_, targets, _) => targets,
+            Self::ServerSubscribe(target) => std::slice::from_ref(target),
+            Self::Authenticate(_) | Self::Publish(_) | Self::Presence(_) | Self::History(_) => &[],
+        }
+    }
+}
+
+impl Wanted {
+    /// What was asked, bounded. A recovery makes a rewind needless.
+    pub(super) fn new(since: Option<Since>, rewind: usize) -> Self {
+        let rewind = if since.is_some() { 0 } else { rewind.min(super::replay::MAX_PUBLICATIONS) };
+        Self { since, rewind }
+    }
+}
+
+impl Refusal {
+    pub(super) fn failure(&self) -> Failure<'_> {
+        Failure { code: self.code, message: &self.message, retry_after: self.retry_after }
+    }
+}
+
+impl Session {
+    /// Counts a command and, where it has an id, answers it.
+    pub(super) fn reply(&self, ticket: &Ticket<'_>, reply: Reply<'_>, out: &mut Vec<Effect>) {
+        let status = match &reply {
+            Reply::Error(failure) => failure.code.name(),
+            _ => "ok",
+        };
+        let labels = CommandLabels { event: ticket.event, status };
+        self.shared.metrics.commands.get_or_create(&labels).inc();
+        if let Some(id) = &ticket.id {
+            self.send(&Event::Reply { id, reply }, out);
+        }
+    }
+
+    pub(super) fn refuse(&self, ticket: &Ticket<'_>, refusal: &Refusal, out: &mut Vec<Effect>) {
+        self.reply(ticket, Reply::Error(refusal.failure()), out);
+    }
+
+    /// An outcome that does not belong to what is under way: the worker's mistake, not the
+    /// client's, who still gets an answer.
+    pub(super) fn astray(&mut self, pending: Pending, out: &mut Vec<Effect>) {
+        let refusal = Refusal::of(ErrorCode::Internal);
+        match pending {
+            Pending::Opening(_) => self.welcome(&[], out),
+            Pending::ServerSubscribe(_) => {}
+            Pending::Authenticate(ticket)
+            | Pending::Refresh(ticket, _)
+            | Pending::Subscribe(ticket, ..)
+            | Pending::Publish(ticket)
+            | Pending::Presence(ticket)
+            | Pending::History(ticket) => self.refuse(&ticket, &refusal, out),
+        }
+    }
+
+    /// Leaves what was joined for a session that has ended meanwhile.
+    pub(super) fn give_back(pending: Pending, outcome: Outcome, out: &mut Vec<Effect>) {
+        let Outcome::Joined(results) = outcome else { return };
+        for (target, result) in pending.targets().iter().zip(results) {
+            if let Ok(joined) = result
+                && !target.renewed
+            {
+                out.push(Effect::Leave {
+                    channel: target.channel.clone(),
+                    slot: joined.slot,
+                    present: target.present,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the server does to a session of its own accord.
+
+use std::time::Duration;
+
+use super::pending::{Pending, Target};
+use super::replay::Wanted;
+use super::{Effect, Joined, Operation, Session, Stage};
+use crate::channel::ChannelName;
+use crate::clock::Now;
+use crate::code::ErrorCode;
+use crate::protocol::{Event, Name, Spelling};
+use crate::publication::Position;
+
+/// How a channel is spelled that the client has not spelled itself.
+pub(super) fn spelling(channel: &ChannelName) -> Spelling {
+    if channel.is_uri() { Spelling::Uri } else { Spelling::Channel }
+}
+
+impl Session {
+    /// Subscribes it as the server's decision, whatever rules and token say; `pogo:subscribed`
+    /// follows. False: it is there already, may hold no more channels, or is closing. Not while
+    /// busy (false too).
+    pub fn server_subscribe(&mut self, channel: ChannelName, _now: Now, out: &mut Vec<Effect>) -> bool {
+        let taken = self.subscriptions.contains(channel.as_str()) || self.room() == 0;
+        if taken || self.is_busy() || self.stage == Stage::Closed {
+            return false;
+        }
+        let spelling = spelling(&channel);
+        let target = Target { by_server: true, ..self.target(channel, spelling, Wanted::default()) };
+        let requests = self.requests(std::slice::from_ref(&target));
+        self.perform(Pending::ServerSubscribe(target), Operation::Join(requests), out);
+        true
+    }
+
+    pub(super) fn server_subscribed(
+        &mut self,
+        target: Target,
+        results: Vec<Result<Joined, ErrorCode>>,
+        out: &mut Vec<Effect>,
+    ) {
+        let pages = self.absorb(std::slice::from_ref(&target), results);
+        if let Some(Ok(page)) = pages.first() {
+            let name = Name { spelling: target.spelling, text: target.channel.as_str() };
+            self.send(&Event::Subscribed { name, position: page.position.as_ref() }, out);
+        }
+    }
+
+    /// Unsubscribes it; `pogo:unsubscribed` with `reason` follows. False: it was not there.
+    pub fn server_unsubscribe(&mut self, channel: &str, reason: &str, out: &mut Vec<Effect>) -> bool {
+        self.stage != Stage::Closed && self.remove(channel, reason, out)
+    }
+
+    /// Takes the session off a channel and tells it why.
+    pub(super) fn remove(&mut self, channel: &str, reason: &str, out: &mut Vec<Effect>) -> bool {
+        let Some((channel, subscription)) = self.subscriptions.remove(channel) else { return false };
+        let name = Name { spelling: subscription.spelling, text: channel.as_str() };
+        self.send(&Event::Unsubscribed { name, reason }, out);
+        out.push(Effect::Leave { channel, slot: subscription.slot, present: subscription.present });
+        true
+    }
+
+    /// An event of its own, from the server.
+    pub fn server_send(&mut self, event: &str, data: &[u8], out: &mut Vec<Effect>) {
+        if self.stage != Stage::Closed {
+            self.greet(out);
+            self.send(&Event::Push { event, name: None, data, offset: None }, out);
+        }
+    }
+
+    /// Publications of a channel were dropped: `pogo:gap` with the position before the loss.
+    pub fn gap(&mut self, channel: &str, before: Option<Position>, out: &mut Vec<Effect>) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        if let Some(subscription) = self.subscriptions.get(channel) {
+            let name = Name { spelling: subscription.spelling, text: channel };
+            self.send(&Event::Gap { name, before: before.as_ref() }, out);
+        }
+    }
+
+    /// `pogo:drain`.
+    pub fn drain(&mut self, reconnect_after: Duration, out: &mut Vec<Effect>) {
+        if self.stage != Stage::Closed {
+            self.greet(out);
+            self.send(&Event::Drain { reconnect_after }, out);
+        }
+    }
+
+    /// The session ends, for whatever reason: leaves every channel. Only [`Self::resume`] may
+    /// follow, where an operation is under way.
+    pub fn end(&mut self, out: &mut Vec<Effect>) {
+        self.stage = Stage::Closed;
+        for (channel, subscription) in self.subscriptions.take() {
+            out.push(Effect::Leave { channel, slot: subscription.slot, present: subscription.present });
+        }
+    }
+}

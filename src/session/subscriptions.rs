@@ -1,0 +1,69 @@
+//! A session's subscriptions: a vector sorted by name. Most sessions have a handful, where it is
+//! the smallest and quickest form; at the limit of 1,000 an insertion moves a few kilobytes.
+
+use super::Slot;
+use crate::channel::ChannelName;
+use crate::protocol::Spelling;
+
+/// One subscription.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subscription {
+    /// Where it lies in the worker's table.
+    pub(super) slot: Slot,
+    /// How the session's latest subscribing named the channel.
+    pub(super) spelling: Spelling,
+    /// Whether the session has an entry in the channel's presence.
+    pub(super) present: bool,
+    /// Whether the server decided it, so that no token takes it away.
+    pub(super) by_server: bool,
+}
+
+/// All of a session's subscriptions, at most one a channel.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions(Vec<(ChannelName, Subscription)>);
+
+impl Subscriptions {
+    fn find(&self, channel: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(name, _)| name.as_str().cmp(channel))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn get(&self, channel: &str) -> Option<&Subscription> {
+        self.find(channel).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(super) fn contains(&self, channel: &str) -> bool {
+        self.find(channel).is_ok()
+    }
+
+    /// Adds or replaces.
+    pub(super) fn insert(&mut self, channel: ChannelName, subscription: Subscription) {
+        match self.find(channel.as_str()) {
+            Ok(at) => self.0[at].1 = subscription,
+            Err(at) => {
+                // One channel is the commonest number, so the first entry takes no spare room.
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, (channel, subscription));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, channel: &str) -> Option<(ChannelName, Subscription)> {
+        self.find(channel).ok().map(|at| self.0.remove(at))
+    }
+
+    /// In order of name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ChannelName, &Subscription)> {
+        self.0.iter().map(|(name, subscription)| (name, subscription))
+    }
+
+    /// Takes all of them.
+    pub(super) fn take(&mut self) -> Vec<(ChannelName, Subscription)> {
+        std::mem::take(&mut self.0)
+    }
+}
