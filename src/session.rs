@@ -6,6 +6,7 @@
 
 mod auth;
 mod commands;
+mod join;
 mod pending;
 mod publish;
 mod refusal;
@@ -14,9 +15,6 @@ mod server;
 mod subscribe;
 mod subscriptions;
 mod timers;
-
-#[cfg(test)]
-mod tests;
 
 pub use crate::protocol::Message;
 
@@ -259,16 +257,18 @@ impl Session {
     /// Goes on after an operation. After [`Self::end`] too, if it was under way then: channels
     /// that it joined are left again.
     pub fn resume(&mut self, outcome: Outcome, now: Now, out: &mut Vec<Effect>) {
-        let Some(pending) = self.pending.take() else { return };
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
         if self.stage == Stage::Closed {
-            return Self::give_back(*pending, outcome, out);
+            return Self::give_back(&pending, outcome, out);
         }
         match (*pending, outcome) {
             (Pending::Opening(targets), Outcome::Joined(results)) => {
                 self.opened(&targets, results, out);
             }
             (Pending::ServerSubscribe(target), Outcome::Joined(results)) => {
-                self.server_subscribed(target, results, out);
+                self.server_subscribed(&target, results, out);
             }
             (Pending::Authenticate(ticket), Outcome::Authenticated(result)) => {
                 self.authenticated(ticket, result, now, out);
@@ -277,7 +277,8 @@ impl Session {
                 self.refreshed(&ticket, &targets, results, out);
             }
             (Pending::Subscribe(ticket, targets, list), Outcome::Joined(results)) => {
-                self.subscribed(&ticket, &targets, list, (results, now), out);
+                let asked = (&*targets, list.as_deref());
+                self.subscribed(&ticket, asked, (results, now), out);
             }
             (Pending::Publish(ticket), Outcome::Published(result)) => {
                 self.published(&ticket, result, out);
@@ -300,14 +301,30 @@ impl Session {
     /// Whether `filter` matches.
     pub fn matches(&self, filter: &SessionFilter) -> bool {
         let grant = self.grant.as_deref();
-        let of_grant = |wanted: bool, holds: &dyn Fn(&Grant) -> bool| !wanted || grant.is_some_and(holds);
+        let of_grant =
+            |wanted: bool, holds: &dyn Fn(&Grant) -> bool| !wanted || grant.is_some_and(holds);
         filter.session.is_none_or(|id| id == self.id)
-            && of_grant(filter.subject.is_some(), &|grant| grant.subject.as_deref() == filter.subject.as_deref())
-            && of_grant(filter.token_id.is_some(), &|grant| grant.token_id.as_deref() == filter.token_id.as_deref())
-            && of_grant(filter.token.is_some(), &|grant| Some(grant.fingerprint) == filter.token)
-            && of_grant(filter.issued_until.is_some(), &|grant| grant.issued_at <= filter.issued_until)
-            && filter.channel.as_ref().is_none_or(|channel| self.subscriptions.contains(channel.as_str()))
-            && (filter.addresses.is_empty() || filter.addresses.iter().any(|range| range.contains(&self.address)))
+            && of_grant(filter.subject.is_some(), &|grant| {
+                grant.subject.as_deref() == filter.subject.as_deref()
+            })
+            && of_grant(filter.token_id.is_some(), &|grant| {
+                grant.token_id.as_deref() == filter.token_id.as_deref()
+            })
+            && of_grant(filter.token.is_some(), &|grant| {
+                Some(grant.fingerprint) == filter.token
+            })
+            && of_grant(filter.issued_until.is_some(), &|grant| {
+                grant.issued_at <= filter.issued_until
+            })
+            && filter
+                .channel
+                .as_ref()
+                .is_none_or(|channel| self.subscriptions.contains(channel.as_str()))
+            && (filter.addresses.is_empty()
+                || filter
+                    .addresses
+                    .iter()
+                    .any(|range| range.contains(&self.address)))
     }
 
     /// For lists; `mailbox_bytes` is the worker's to fill in.
@@ -318,7 +335,11 @@ impl Session {
             subject: grant.and_then(|grant| grant.subject.clone()),
             address: self.address,
             protocol: self.encoding.subprotocol(),
-            channels: self.subscriptions.iter().map(|(channel, _)| channel.clone()).collect(),
+            channels: self
+                .subscriptions
+                .iter()
+                .map(|(channel, _)| channel.clone())
+                .collect(),
             connected_at: self.connected_at,
             expires_at: grant.map(|grant| grant.expires_at),
             token_id: grant.and_then(|grant| grant.token_id.clone()),

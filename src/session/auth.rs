@@ -22,7 +22,9 @@ impl Session {
     /// The first step: the handshake's grant, if any, and the welcome.
     pub(super) fn begin(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.arm_token(now);
-        let Some(grant) = &self.grant else { return self.welcome(&[], out) };
+        let Some(grant) = &self.grant else {
+            return self.welcome(&[], out);
+        };
         if self.shared.revocations.refuses(grant) {
             return self.close(CloseCode::Revoked, out);
         }
@@ -49,8 +51,17 @@ impl Session {
         // The welcome had to be said early, so the client hears of each channel by itself.
         for (target, page) in targets.iter().zip(&pages) {
             if let Ok(page) = page {
-                let name = Name { spelling: target.spelling, text: target.channel.as_str() };
-                self.send(&Event::Subscribed { name, position: page.position.as_ref() }, out);
+                let name = Name {
+                    spelling: target.spelling,
+                    text: target.channel.as_str(),
+                };
+                self.send(
+                    &Event::Subscribed {
+                        name,
+                        position: page.position.as_ref(),
+                    },
+                    out,
+                );
             }
         }
     }
@@ -101,7 +112,9 @@ impl Session {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        let adopted = result.map_err(Refusal::of).and_then(|grant| self.adopt(grant));
+        let adopted = result
+            .map_err(Refusal::of)
+            .and_then(|grant| self.adopt(grant));
         if let Err(refusal) = adopted {
             return self.refuse(&ticket, &refusal, out);
         }
@@ -112,7 +125,11 @@ impl Session {
             return self.reply_authenticated(&ticket, out);
         }
         let requests = self.requests(&targets);
-        self.perform(Pending::Refresh(ticket, targets), Operation::Join(requests), out);
+        self.perform(
+            Pending::Refresh(ticket, targets),
+            Operation::Join(requests),
+            out,
+        );
     }
 
     /// The fresh token's channels are joined, as far as they could be.
@@ -129,7 +146,11 @@ impl Session {
 
     /// Puts `grant` in force, unless it is another subject's or revoked: then all stays as it was.
     fn adopt(&mut self, grant: Grant) -> Result<(), Refusal> {
-        if self.grant.as_ref().is_some_and(|live| live.subject != grant.subject) {
+        if self
+            .grant
+            .as_ref()
+            .is_some_and(|live| live.subject != grant.subject)
+        {
             return Err(Refusal::new(
                 ErrorCode::Forbidden,
                 "The token is for another subject; open another session for it.",
@@ -137,7 +158,11 @@ impl Session {
         }
         // In force first, then checked: a revocation that is not seen here will find it.
         let before = self.grant.replace(Box::new(grant));
-        if self.grant.as_ref().is_some_and(|grant| self.shared.revocations.refuses(grant)) {
+        if self
+            .grant
+            .as_ref()
+            .is_some_and(|grant| self.shared.revocations.refuses(grant))
+        {
             self.grant = before;
             return Err(Refusal::of(ErrorCode::TokenRevoked));
         }
@@ -145,7 +170,9 @@ impl Session {
     }
 
     fn reply_authenticated(&self, ticket: &Ticket<'_>, out: &mut Vec<Effect>) {
-        let Some(grant) = self.grant.as_deref() else { return };
+        let Some(grant) = self.grant.as_deref() else {
+            return;
+        };
         let reply = Reply::Authenticated {
             expires: grant.expires_at,
             session: self.id,
@@ -157,12 +184,13 @@ impl Session {
 
     /// Leaves the channels that neither the server nor the token in force allows.
     fn drop_disallowed(&mut self, out: &mut Vec<Effect>) {
-        let listed: BTreeSet<_> = self.listed().collect();
+        let listed: BTreeSet<_> = self.token_list().collect();
         let dropped: Vec<_> = self
             .subscriptions
             .iter()
             .filter(|(channel, subscription)| {
-                !subscription.by_server && !self.may_stay(channel.as_str(), listed.contains(channel.as_str()))
+                !subscription.by_server
+                    && !self.may_stay(channel.as_str(), listed.contains(channel.as_str()))
             })
             .map(|(channel, _)| channel.clone())
             .collect();
@@ -179,8 +207,11 @@ impl Session {
             || auth::may(Op::Subscribe, channel, rule, self.grant.as_deref())
     }
 
-    fn listed(&self) -> impl Iterator<Item = &str> {
-        self.grant.iter().flat_map(|grant| &grant.channels).map(ChannelName::as_str)
+    fn token_list(&self) -> impl Iterator<Item = &str> {
+        self.grant
+            .iter()
+            .flat_map(|grant| &grant.channels)
+            .map(ChannelName::as_str)
     }
 
     /// The token's channels that the session is on, in the token's order.
@@ -188,7 +219,9 @@ impl Session {
         let mut seen = BTreeSet::new();
         let channels = self.grant.iter().flat_map(|grant| &grant.channels);
         channels
-            .filter(|channel| self.subscriptions.contains(channel.as_str()) && seen.insert(channel.as_str()))
+            .filter(|channel| {
+                self.subscriptions.contains(channel.as_str()) && seen.insert(channel.as_str())
+            })
             .cloned()
             .collect()
     }
@@ -196,7 +229,9 @@ impl Session {
     /// The token's channels that the session is not on yet, as far as rules and limit allow. To
     /// be on the list is right enough, but no list opens what is open to nobody.
     fn token_targets(&self) -> Vec<Target> {
-        let Some(grant) = &self.grant else { return Vec::new() };
+        let Some(grant) = &self.grant else {
+            return Vec::new();
+        };
         let room = self.room();
         let mut seen = BTreeSet::new();
         grant
@@ -208,7 +243,13 @@ impl Session {
                     && seen.insert(channel.as_str())
             })
             .take(room)
-            .map(|channel| self.target(channel.clone(), super::server::spelling(channel), Wanted::default()))
+            .map(|channel| {
+                self.target(
+                    channel.clone(),
+                    super::server::spelling(channel),
+                    Wanted::default(),
+                )
+            })
             .collect()
     }
 }

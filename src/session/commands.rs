@@ -1,5 +1,6 @@
 //! Commands: who may send one at all, what is addressed by which key, and where each goes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::pending::Ticket;
@@ -33,7 +34,7 @@ pub(super) enum Address<'c> {
     /// One channel, by this key.
     One(ChannelName, Spelling),
     /// A list, not yet checked.
-    Many(&'c [std::borrow::Cow<'c, str>]),
+    Many(&'c [Cow<'c, str>]),
 }
 
 impl Session {
@@ -53,7 +54,10 @@ impl Session {
             Ok(command) => command,
             Err(code) => return self.close(code, out),
         };
-        let ticket = Ticket { id: command.id.take(), event: label(&command) };
+        let ticket = Ticket {
+            id: command.id.take(),
+            event: label(&command),
+        };
         if let Err(wait) = admitted {
             self.refuse(&ticket, &Refusal::rate_limited(wait), out);
             return self.count_refusal(now, out);
@@ -85,7 +89,13 @@ impl Session {
         match event {
             "auth" => self.authenticate(command, ticket, out),
             "ping" => {
-                self.reply(ticket, Reply::Time { time: now.unix_ms() }, out);
+                self.reply(
+                    ticket,
+                    Reply::Time {
+                        time: now.unix_ms(),
+                    },
+                    out,
+                );
                 Ok(())
             }
             "bind" | "channel:subscribe" => self.subscribe(command, ticket, out),
@@ -96,7 +106,9 @@ impl Session {
                 address(command)?;
                 Err(Refusal::new(
                     ErrorCode::NoRoute,
-                    format!("No endpoint covers this uri, so `{event}` has nothing to act on; check the uri."),
+                    format!(
+                        "No endpoint covers this uri, so `{event}` has nothing to act on; check the uri."
+                    ),
                 ))
             }
             _ => self.publish(command, ticket, out),
@@ -111,7 +123,9 @@ impl Session {
     /// One more command over the rate; a client that goes on and on is closed.
     fn count_refusal(&mut self, now: Now, out: &mut Vec<Effect>) {
         let settings = self.shared.settings.load();
-        let pause = self.refused_at.map(|at| now.instant.saturating_duration_since(at));
+        let pause = self
+            .refused_at
+            .map(|at| now.instant.saturating_duration_since(at));
         if pause.is_some_and(|pause| pause >= settings.refusal_pause) {
             self.refusals = 0;
         }
@@ -146,25 +160,37 @@ fn check_keys(command: &Command<'_>) -> Result<(), Refusal> {
         "channel:presence" | "channel:history" => &["channel"],
         _ => &["channel", "uri"],
     };
-    for (key, _) in given.iter().filter(|(key, there)| *there && !allowed.contains(key)) {
+    // A publication's own name may be long, and is the client's.
+    let shown = if TABLE.contains(&event) {
+        event
+    } else {
+        "a publication"
+    };
+    let wrong = given
+        .iter()
+        .find(|(key, there)| *there && !allowed.contains(key));
+    if let Some((key, _)) = wrong {
+        let advice = match allowed {
+            [] => "leave it out, or publish under another name".to_owned(),
+            [own, ..] => format!("name what it is for with `{own}`"),
+        };
         return Err(Refusal::bad_request(format!(
-            "`{event}` does not take `{key}`; {}.",
-            match allowed {
-                [] => "leave it out, or publish under another name".to_owned(),
-                [own, ..] => format!("name what it is for with `{own}`"),
-            }
+            "`{shown}` does not take `{key}`; {advice}."
         )));
     }
     match given.iter().filter(|(_, there)| *there).count() {
         1 => Ok(()),
         0 if allowed.is_empty() => Ok(()),
-        0 if TABLE.contains(&event) => {
-            Err(Refusal::bad_request(format!("`{event}` needs a `{}`; add it.", allowed[0])))
-        }
+        0 if TABLE.contains(&event) => Err(Refusal::bad_request(format!(
+            "`{event}` needs a `{}`; add it.",
+            allowed[0]
+        ))),
         0 => Err(Refusal::bad_request(
             "There is no command of this name; to publish it as an event, add a `channel`.",
         )),
-        _ => Err(Refusal::bad_request("Name one thing only: a `channel`, a `uri` or `channels`.")),
+        _ => Err(Refusal::bad_request(
+            "Name one thing only: a `channel`, a `uri` or `channels`.",
+        )),
     }
 }
 
@@ -176,12 +202,17 @@ pub(super) fn address<'c>(command: &'c Command<'_>) -> Result<Address<'c>, Refus
     if let Some(uri) = &command.uri {
         let name = ChannelName::parse(uri).map_err(Refusal::name)?;
         if !name.is_uri() {
-            return Err(Refusal::bad_request("A `uri` is an absolute path; start it with `/`."));
+            return Err(Refusal::bad_request(
+                "A `uri` is an absolute path; start it with `/`.",
+            ));
         }
         return Ok(Address::One(name, Spelling::Uri));
     }
     let name = command.channel.as_deref().unwrap_or_default();
-    Ok(Address::One(ChannelName::parse(name).map_err(Refusal::name)?, Spelling::Channel))
+    Ok(Address::One(
+        ChannelName::parse(name).map_err(Refusal::name)?,
+        Spelling::Channel,
+    ))
 }
 
 /// The one channel of a command that takes no list.

@@ -1,9 +1,9 @@
 //! What a session remembers while an operation is under way, and the tickets that see to it that
 //! a command is counted and answered once.
 
-use super::replay::{Since, Wanted};
 use super::refusal::Refusal;
-use super::{Effect, Outcome, Session};
+use super::replay::{Since, Wanted};
+use super::{Effect, Session};
 use crate::channel::ChannelName;
 use crate::code::ErrorCode;
 use crate::metrics::CommandLabels;
@@ -65,7 +65,10 @@ pub(super) struct Entry {
 impl Ticket<'_> {
     /// A copy that outlives the message.
     pub(super) fn keep(&self) -> Ticket<'static> {
-        Ticket { id: self.id.clone().map(RequestId::into_owned), event: self.event }
+        Ticket {
+            id: self.id.clone().map(RequestId::into_owned),
+            event: self.event,
+        }
     }
 }
 
@@ -73,7 +76,9 @@ impl Pending {
     /// The channels being joined.
     pub(super) fn targets(&self) -> &[Target] {
         match self {
-            Self::Opening(targets) | Self::Refresh(_, targets) | Self::Subscribe(_, targets, _) => targets,
+            Self::Opening(targets) | Self::Refresh(_, targets) | Self::Subscribe(_, targets, _) => {
+                targets
+            }
             Self::ServerSubscribe(target) => std::slice::from_ref(target),
             Self::Authenticate(_) | Self::Publish(_) | Self::Presence(_) | Self::History(_) => &[],
         }
@@ -83,14 +88,22 @@ impl Pending {
 impl Wanted {
     /// What was asked, bounded. A recovery makes a rewind needless.
     pub(super) fn new(since: Option<Since>, rewind: usize) -> Self {
-        let rewind = if since.is_some() { 0 } else { rewind.min(super::replay::MAX_PUBLICATIONS) };
+        let rewind = if since.is_some() {
+            0
+        } else {
+            rewind.min(super::replay::MAX_PUBLICATIONS)
+        };
         Self { since, rewind }
     }
 }
 
 impl Refusal {
     pub(super) fn failure(&self) -> Failure<'_> {
-        Failure { code: self.code, message: &self.message, retry_after: self.retry_after }
+        Failure {
+            code: self.code,
+            message: &self.message,
+            retry_after: self.retry_after,
+        }
     }
 }
 
@@ -101,7 +114,10 @@ impl Session {
             Reply::Error(failure) => failure.code.name(),
             _ => "ok",
         };
-        let labels = CommandLabels { event: ticket.event, status };
+        let labels = CommandLabels {
+            event: ticket.event,
+            status,
+        };
         self.shared.metrics.commands.get_or_create(&labels).inc();
         if let Some(id) = &ticket.id {
             self.send(&Event::Reply { id, reply }, out);
@@ -125,22 +141,6 @@ impl Session {
             | Pending::Publish(ticket)
             | Pending::Presence(ticket)
             | Pending::History(ticket) => self.refuse(&ticket, &refusal, out),
-        }
-    }
-
-    /// Leaves what was joined for a session that has ended meanwhile.
-    pub(super) fn give_back(pending: Pending, outcome: Outcome, out: &mut Vec<Effect>) {
-        let Outcome::Joined(results) = outcome else { return };
-        for (target, result) in pending.targets().iter().zip(results) {
-            if let Ok(joined) = result
-                && !target.renewed
-            {
-                out.push(Effect::Leave {
-                    channel: target.channel.clone(),
-                    slot: joined.slot,
-                    present: target.present,
-                });
-            }
         }
     }
 }

@@ -37,11 +37,18 @@ impl Session {
         if data.len() > MAX_DATA_BYTES {
             return Err(Refusal::new(
                 ErrorCode::TooLarge,
-                format!("The data is over {MAX_DATA_BYTES} bytes; send less, or a reference to it."),
+                format!(
+                    "The data is over {MAX_DATA_BYTES} bytes; send less, or a reference to it."
+                ),
             ));
         }
         let data = Bytes::copy_from_slice(data.as_bytes());
-        let operation = Operation::Publish { channel, event: event.into(), data, echo };
+        let operation = Operation::Publish {
+            channel,
+            event: event.into(),
+            data,
+            echo,
+        };
         self.perform(Pending::Publish(ticket.keep()), operation, out);
         Ok(())
     }
@@ -72,7 +79,11 @@ impl Session {
                 "This channel keeps no presence; set `presence = true` in its `[[channel]]` rule.",
             ));
         }
-        self.perform(Pending::Presence(ticket.keep()), Operation::Presence(channel), out);
+        self.perform(
+            Pending::Presence(ticket.keep()),
+            Operation::Presence(channel),
+            out,
+        );
         Ok(())
     }
 
@@ -91,15 +102,27 @@ impl Session {
         let rows: Vec<_> = members
             .rows
             .iter()
-            .map(|row| Member { subject: &row.subject, session: row.session, info: row.info.as_deref() })
+            .map(|row| Member {
+                subject: &row.subject,
+                session: row.session,
+                info: row.info.as_deref(),
+            })
             .take_while(|row| {
-                let cost = row.subject.len() + row.info.map_or(0, |info| info.get().len()) + ROW_BYTES;
+                let cost =
+                    row.subject.len() + row.info.map_or(0, |info| info.get().len()) + ROW_BYTES;
                 let fits = cost <= budget;
                 budget = budget.saturating_sub(cost);
                 fits
             })
             .collect();
-        self.reply(ticket, Reply::Presence { members: &rows, total: members.total }, out);
+        self.reply(
+            ticket,
+            Reply::Presence {
+                members: &rows,
+                total: members.total,
+            },
+            out,
+        );
     }
 
     /// `channel:history`
@@ -112,15 +135,33 @@ impl Session {
         let channel = channel(command)?;
         let asked = options::History::parse(command.options).map_err(Refusal::fault)?;
         self.check(Op::History, &channel)?;
-        if self.shared.rules.load().of(channel.as_str()).history.is_none() {
+        if self
+            .shared
+            .rules
+            .load()
+            .of(channel.as_str())
+            .history
+            .is_none()
+        {
             return Err(Refusal::bad_request(
                 "This channel keeps no history; set `history` in its `[[channel]]` rule.",
             ));
         }
-        let from = asked.from.map(|from| Position { epoch: from.epoch.into(), offset: from.offset });
+        let from = asked.from.map(|from| Position {
+            epoch: from.epoch.into(),
+            offset: from.offset,
+        });
         let limit = asked.limit.min(MAX_PUBLICATIONS);
-        let query = HistoryQuery { from, limit, reverse: asked.reverse };
-        self.perform(Pending::History(ticket.keep()), Operation::History(channel, query), out);
+        let query = HistoryQuery {
+            from,
+            limit,
+            reverse: asked.reverse,
+        };
+        self.perform(
+            Pending::History(ticket.keep()),
+            Operation::History(channel, query),
+            out,
+        );
         Ok(())
     }
 
@@ -139,7 +180,10 @@ impl Session {
         let (publications, expired) = replay::history(&page, self.reply_budget(), now);
         self.shared.metrics.expired_publications.inc_by(expired);
         let publications = past(&publications);
-        let reply = Reply::History { position: page.position.as_ref(), publications: &publications };
+        let reply = Reply::History {
+            position: page.position.as_ref(),
+            publications: &publications,
+        };
         self.reply(ticket, reply, out);
     }
 
@@ -167,7 +211,11 @@ impl Session {
 
 /// What `rule` asks for `op`.
 fn access(op: Op, rule: &ChannelRule) -> Access {
-    if op == Op::Publish { rule.publish } else { rule.subscribe }
+    if op == Op::Publish {
+        rule.publish
+    } else {
+        rule.subscribe
+    }
 }
 
 /// Publications as a reply shows them.

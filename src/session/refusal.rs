@@ -18,7 +18,11 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
@@ -64,16 +68,24 @@ impl Refusal {
         }
         Self::new(
             ErrorCode::Forbidden,
-            format!("This channel does not allow {verb}; use a token whose `caps` grant `{name}` on it."),
+            format!(
+                "This channel does not allow {verb}; use a token whose `caps` grant `{name}` on it."
+            ),
         )
     }
 
     /// A rule that no token changes.
     pub(super) fn closed(op: Op) -> Self {
-        let verb = if op == Op::Publish { "publish" } else { "subscribe" };
+        let verb = if op == Op::Publish {
+            "publish"
+        } else {
+            "subscribe"
+        };
         Self::new(
             ErrorCode::Forbidden,
-            format!("The channel's rule lets nobody {verb}, whatever the token; use another channel."),
+            format!(
+                "The channel's rule lets nobody {verb}, whatever the token; use another channel."
+            ),
         )
     }
 
@@ -102,9 +114,13 @@ impl Refusal {
                 ErrorCode::TooLarge => "This is too large; send less.",
                 ErrorCode::TokenExpired => "The token has expired; fetch a fresh one.",
                 ErrorCode::TokenRevoked => "The token has been revoked; sign in again.",
-                ErrorCode::Unavailable => "The server cannot do this at the moment; try again in a second.",
+                ErrorCode::Unavailable => {
+                    "The server cannot do this at the moment; try again in a second."
+                }
                 ErrorCode::Timeout => "The server took too long over this; try again in a second.",
-                ErrorCode::Internal => "The server failed at this; try again, and report it if it stays.",
+                ErrorCode::Internal => {
+                    "The server failed at this; try again, and report it if it stays."
+                }
             },
         )
     }

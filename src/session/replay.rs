@@ -56,9 +56,16 @@ pub(super) fn replay<'p>(
         publications.truncate(wanted.rewind.min(MAX_PUBLICATIONS));
         within(&mut publications, budget);
         publications.reverse();
-        return Replay { recovered: None, publications: Some(publications), expired };
+        return Replay {
+            recovered: None,
+            publications: Some(publications),
+            expired,
+        };
     };
-    let lost = Replay { recovered: Some(false), ..Replay::default() };
+    let lost = Replay {
+        recovered: Some(false),
+        ..Replay::default()
+    };
     let continues = page.position.as_ref().is_some_and(|current| {
         current.epoch == since.position.epoch && since.position.offset <= current.offset
     });
@@ -76,15 +83,22 @@ pub(super) fn replay<'p>(
         *budget = before;
         return lost;
     }
-    Replay { recovered: Some(true), publications: Some(publications), expired }
+    Replay {
+        recovered: Some(true),
+        publications: Some(publications),
+        expired,
+    }
 }
 
 /// The part of a page of history that fits into `budget`, in the page's order, but never nothing
 /// of something: the reader goes on from the last one.
 pub(super) fn history(page: &HistoryPage, mut budget: usize, now: Now) -> (Vec<&Retained>, u64) {
     let whole = page.publications.len();
-    let mut publications: Vec<_> =
-        page.publications.iter().filter(|retained| !is_expired(retained, now)).collect();
+    let mut publications: Vec<_> = page
+        .publications
+        .iter()
+        .filter(|retained| !is_expired(retained, now))
+        .collect();
     let expired = (whole - publications.len()) as u64;
     publications.truncate(MAX_PUBLICATIONS);
     if let Some(first) = publications.first() {
@@ -135,7 +149,9 @@ fn cost(retained: &Retained) -> usize {
 }
 
 fn is_expired(retained: &Retained, now: Now) -> bool {
-    retained.expires.is_some_and(|expires| expires <= now.instant)
+    retained
+        .expires
+        .is_some_and(|expires| expires <= now.instant)
 }
 
 #[cfg(test)]
@@ -148,7 +164,10 @@ mod tests {
     use super::*;
 
     fn now() -> Now {
-        Now { instant: Instant::now(), unix: Duration::from_secs(1) }
+        Now {
+            instant: Instant::now(),
+            unix: Duration::from_secs(1),
+        }
     }
 
     fn retained(offset: u64, bytes: usize) -> Retained {
@@ -163,33 +182,80 @@ mod tests {
     }
 
     fn page(last: u64, publications: Vec<Retained>) -> HistoryPage {
-        let position = Some(Position { epoch: "e1".into(), offset: last });
-        HistoryPage { position, sequence: last, publications, complete: true }
+        let position = Some(Position {
+            epoch: "e1".into(),
+            offset: last,
+        });
+        HistoryPage {
+            position,
+            sequence: last,
+            publications,
+            complete: true,
+        }
     }
 
     fn since(epoch: &str, offset: u64, session: Option<SessionId>) -> Wanted {
-        let position = Position { epoch: epoch.into(), offset };
-        Wanted { since: Some(Since { position, session }), rewind: 0 }
+        let position = Position {
+            epoch: epoch.into(),
+            offset,
+        };
+        Wanted {
+            since: Some(Since { position, session }),
+            rewind: 0,
+        }
     }
 
     fn offsets(replay: &Replay<'_>) -> Option<Vec<u64>> {
-        replay.publications.as_ref().map(|all| all.iter().map(|one| one.offset).collect())
+        replay
+            .publications
+            .as_ref()
+            .map(|all| all.iter().map(|one| one.offset).collect())
     }
 
     #[test]
     fn a_recovery_is_whole_or_refused() {
         let me = SessionId::random().unwrap();
         let full = page(3, vec![retained(2, 5), retained(3, 5)]);
-        let partial = HistoryPage { complete: false, ..full.clone() };
-        let nothing = HistoryPage { position: None, ..page(0, vec![]) };
+        let partial = HistoryPage {
+            complete: false,
+            ..full.clone()
+        };
+        let nothing = HistoryPage {
+            position: None,
+            ..page(0, vec![])
+        };
         let many = page(1002, (2..=1002).map(|n| retained(n, 1)).collect());
         let cost = 2 * (1 + 5 + OVERHEAD_BYTES);
         for (what, page, wanted, budget, expected) in [
-            ("all there", &full, since("e1", 1, None), cost, Some(vec![2, 3])),
-            ("nothing missed", &page(3, vec![]), since("e1", 3, None), 0, Some(vec![])),
+            (
+                "all there",
+                &full,
+                since("e1", 1, None),
+                cost,
+                Some(vec![2, 3]),
+            ),
+            (
+                "nothing missed",
+                &page(3, vec![]),
+                since("e1", 3, None),
+                0,
+                Some(vec![]),
+            ),
             ("other epoch", &full, since("e0", 1, None), cost, None),
-            ("ahead of the channel", &full, since("e1", 4, None), cost, None),
-            ("not all retained", &partial, since("e1", 1, None), cost, None),
+            (
+                "ahead of the channel",
+                &full,
+                since("e1", 4, None),
+                cost,
+                None,
+            ),
+            (
+                "not all retained",
+                &partial,
+                since("e1", 1, None),
+                cost,
+                None,
+            ),
             ("no history", &nothing, since("e1", 1, None), cost, None),
             ("too many", &many, since("e1", 1, None), usize::MAX, None),
             ("too large", &full, since("e1", 1, None), cost - 1, None),
@@ -206,16 +272,31 @@ mod tests {
 
     #[test]
     fn the_excluded_and_the_expired_are_left_out_without_a_loss() {
-        let (me, old, other) =
-            (SessionId::random().unwrap(), SessionId::random().unwrap(), SessionId::random().unwrap());
+        let (me, old, other) = (
+            SessionId::random().unwrap(),
+            SessionId::random().unwrap(),
+            SessionId::random().unwrap(),
+        );
         let now = now();
         let page = page(
             5,
             vec![
-                Retained { exclude: Some(me), ..retained(1, 1) },
-                Retained { exclude: Some(old), ..retained(2, 1) },
-                Retained { exclude: Some(other), ..retained(3, 1) },
-                Retained { expires: Some(now.instant), ..retained(4, 1) },
+                Retained {
+                    exclude: Some(me),
+                    ..retained(1, 1)
+                },
+                Retained {
+                    exclude: Some(old),
+                    ..retained(2, 1)
+                },
+                Retained {
+                    exclude: Some(other),
+                    ..retained(3, 1)
+                },
+                Retained {
+                    expires: Some(now.instant),
+                    ..retained(4, 1)
+                },
                 retained(5, 1),
             ],
         );
@@ -224,7 +305,10 @@ mod tests {
         assert_eq!(recovered.recovered, Some(true));
         assert_eq!(offsets(&recovered), Some(vec![3, 5]));
         assert_eq!(recovered.expired, 1);
-        let wanted = Wanted { since: None, rewind: 2 };
+        let wanted = Wanted {
+            since: None,
+            rewind: 2,
+        };
         let rewound = replay(&page, &wanted, me, &mut budget, now);
         assert_eq!(rewound.recovered, None);
         assert_eq!(offsets(&rewound), Some(vec![3, 5]));
@@ -235,15 +319,27 @@ mod tests {
         let me = SessionId::random().unwrap();
         let newest_first = page(9, (1..=9).rev().map(|n| retained(n, 4)).collect());
         let mut budget = 2 * (1 + 4 + OVERHEAD_BYTES);
-        let wanted = Wanted { since: None, rewind: 5 };
-        assert_eq!(offsets(&replay(&newest_first, &wanted, me, &mut budget, now())), Some(vec![8, 9]));
+        let wanted = Wanted {
+            since: None,
+            rewind: 5,
+        };
+        assert_eq!(
+            offsets(&replay(&newest_first, &wanted, me, &mut budget, now())),
+            Some(vec![8, 9])
+        );
     }
 
     #[test]
     fn history_gives_at_least_one() {
         let page = page(2, vec![retained(2, 500), retained(1, 500)]);
         let (publications, _) = history(&page, 10, now());
-        assert_eq!(publications.iter().map(|one| one.offset).collect::<Vec<_>>(), [2]);
+        assert_eq!(
+            publications
+                .iter()
+                .map(|one| one.offset)
+                .collect::<Vec<_>>(),
+            [2]
+        );
     }
 
     proptest! {

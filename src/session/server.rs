@@ -13,49 +13,88 @@ use crate::publication::Position;
 
 /// How a channel is spelled that the client has not spelled itself.
 pub(super) fn spelling(channel: &ChannelName) -> Spelling {
-    if channel.is_uri() { Spelling::Uri } else { Spelling::Channel }
+    if channel.is_uri() {
+        Spelling::Uri
+    } else {
+        Spelling::Channel
+    }
 }
 
 impl Session {
     /// Subscribes it as the server's decision, whatever rules and token say; `pogo:subscribed`
     /// follows. False: it is there already, may hold no more channels, or is closing. Not while
     /// busy (false too).
-    pub fn server_subscribe(&mut self, channel: ChannelName, _now: Now, out: &mut Vec<Effect>) -> bool {
+    pub fn server_subscribe(
+        &mut self,
+        channel: ChannelName,
+        _now: Now,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let taken = self.subscriptions.contains(channel.as_str()) || self.room() == 0;
         if taken || self.is_busy() || self.stage == Stage::Closed {
             return false;
         }
         let spelling = spelling(&channel);
-        let target = Target { by_server: true, ..self.target(channel, spelling, Wanted::default()) };
+        let target = Target {
+            by_server: true,
+            ..self.target(channel, spelling, Wanted::default())
+        };
         let requests = self.requests(std::slice::from_ref(&target));
-        self.perform(Pending::ServerSubscribe(target), Operation::Join(requests), out);
+        self.perform(
+            Pending::ServerSubscribe(target),
+            Operation::Join(requests),
+            out,
+        );
         true
     }
 
     pub(super) fn server_subscribed(
         &mut self,
-        target: Target,
+        target: &Target,
         results: Vec<Result<Joined, ErrorCode>>,
         out: &mut Vec<Effect>,
     ) {
-        let pages = self.absorb(std::slice::from_ref(&target), results);
+        let pages = self.absorb(std::slice::from_ref(target), results);
         if let Some(Ok(page)) = pages.first() {
-            let name = Name { spelling: target.spelling, text: target.channel.as_str() };
-            self.send(&Event::Subscribed { name, position: page.position.as_ref() }, out);
+            let name = Name {
+                spelling: target.spelling,
+                text: target.channel.as_str(),
+            };
+            self.send(
+                &Event::Subscribed {
+                    name,
+                    position: page.position.as_ref(),
+                },
+                out,
+            );
         }
     }
 
     /// Unsubscribes it; `pogo:unsubscribed` with `reason` follows. False: it was not there.
-    pub fn server_unsubscribe(&mut self, channel: &str, reason: &str, out: &mut Vec<Effect>) -> bool {
+    pub fn server_unsubscribe(
+        &mut self,
+        channel: &str,
+        reason: &str,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         self.stage != Stage::Closed && self.remove(channel, reason, out)
     }
 
     /// Takes the session off a channel and tells it why.
     pub(super) fn remove(&mut self, channel: &str, reason: &str, out: &mut Vec<Effect>) -> bool {
-        let Some((channel, subscription)) = self.subscriptions.remove(channel) else { return false };
-        let name = Name { spelling: subscription.spelling, text: channel.as_str() };
+        let Some((channel, subscription)) = self.subscriptions.remove(channel) else {
+            return false;
+        };
+        let name = Name {
+            spelling: subscription.spelling,
+            text: channel.as_str(),
+        };
         self.send(&Event::Unsubscribed { name, reason }, out);
-        out.push(Effect::Leave { channel, slot: subscription.slot, present: subscription.present });
+        out.push(Effect::Leave {
+            channel,
+            slot: subscription.slot,
+            present: subscription.present,
+        });
         true
     }
 
@@ -63,18 +102,39 @@ impl Session {
     pub fn server_send(&mut self, event: &str, data: &[u8], out: &mut Vec<Effect>) {
         if self.stage != Stage::Closed {
             self.greet(out);
-            self.send(&Event::Push { event, name: None, data, offset: None }, out);
+            self.send(
+                &Event::Push {
+                    event,
+                    name: None,
+                    data,
+                    offset: None,
+                },
+                out,
+            );
         }
     }
 
     /// Publications of a channel were dropped: `pogo:gap` with the position before the loss.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "who reports a loss has no use for the position any more"
+    )]
     pub fn gap(&mut self, channel: &str, before: Option<Position>, out: &mut Vec<Effect>) {
         if self.stage == Stage::Closed {
             return;
         }
         if let Some(subscription) = self.subscriptions.get(channel) {
-            let name = Name { spelling: subscription.spelling, text: channel };
-            self.send(&Event::Gap { name, before: before.as_ref() }, out);
+            let name = Name {
+                spelling: subscription.spelling,
+                text: channel,
+            };
+            self.send(
+                &Event::Gap {
+                    name,
+                    before: before.as_ref(),
+                },
+                out,
+            );
         }
     }
 
@@ -91,7 +151,11 @@ impl Session {
     pub fn end(&mut self, out: &mut Vec<Effect>) {
         self.stage = Stage::Closed;
         for (channel, subscription) in self.subscriptions.take() {
-            out.push(Effect::Leave { channel, slot: subscription.slot, present: subscription.present });
+            out.push(Effect::Leave {
+                channel,
+                slot: subscription.slot,
+                present: subscription.present,
+            });
         }
     }
 }

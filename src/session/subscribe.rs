@@ -1,18 +1,16 @@
 //! Subscribing and unsubscribing, one channel or a list.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::commands::{Address, address};
 use super::pending::{Entry, Pending, Target, Ticket};
 use super::publish::past;
 use super::refusal::Refusal;
 use super::replay::{self, Since, Wanted};
-use super::subscriptions::Subscription;
-use super::{Effect, JoinRequest, Joined, Operation, Session};
+use super::{Effect, Joined, Session};
 use crate::auth::Op;
-use crate::broker::{HistoryPage, Member};
+use crate::broker::HistoryPage;
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::code::ErrorCode;
@@ -35,19 +33,23 @@ impl Session {
                 let asked = options::Subscribe::parse(command.options).map_err(Refusal::fault)?;
                 self.check(Op::Subscribe, &channel)?;
                 self.check_room(&channel, 0)?;
-                let wanted = Wanted::new(asked.recover.map(since), asked.rewind);
+                let wanted = Wanted::new(asked.recover.as_ref().map(since), asked.rewind);
                 let targets = vec![self.target(channel, spelling, wanted)];
                 self.join(Pending::Subscribe(ticket.keep(), targets, None), out);
             }
             Address::Many(names) => {
-                let asked = options::SubscribeMany::parse(command.options).map_err(Refusal::fault)?;
+                let asked =
+                    options::SubscribeMany::parse(command.options).map_err(Refusal::fault)?;
                 self.check_list(names.len())?;
-                let (targets, entries) = self.targets(names, asked);
+                let (targets, entries) = self.targets(names, &asked);
                 if targets.is_empty() {
                     let results: Vec<_> = entries.iter().filter_map(Entry::refused).collect();
                     self.reply(ticket, Reply::Results(&results), out);
                 } else {
-                    self.join(Pending::Subscribe(ticket.keep(), targets, Some(entries)), out);
+                    self.join(
+                        Pending::Subscribe(ticket.keep(), targets, Some(entries)),
+                        out,
+                    );
                 }
             }
         }
@@ -55,10 +57,10 @@ impl Session {
     }
 
     /// What each name of a list becomes. A name that comes twice is joined once.
-    fn targets(
+    fn targets<'c>(
         &self,
-        names: &[std::borrow::Cow<'_, str>],
-        mut asked: options::SubscribeMany<'_>,
+        names: &'c [Cow<'c, str>],
+        asked: &options::SubscribeMany<'c>,
     ) -> (Vec<Target>, Vec<Entry>) {
         let mut targets: Vec<Target> = Vec::new();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -69,15 +71,19 @@ impl Session {
                 Ok(*at)
             } else {
                 self.admit(name, fresh).map(|channel| {
-                    let since = asked.recover.remove(name).map(since);
-                    let target = self.target(channel, Spelling::Channel, Wanted::new(since, asked.rewind));
+                    let since = asked.recover.get(name).map(since);
+                    let target =
+                        self.target(channel, Spelling::Channel, Wanted::new(since, asked.rewind));
                     fresh += usize::from(!target.renewed);
                     targets.push(target);
                     known.insert(name, targets.len() - 1);
                     targets.len() - 1
                 })
             };
-            entries.push(Entry { channel: name.as_ref().into(), target });
+            entries.push(Entry {
+                channel: name.as_ref().into(),
+                target,
+            });
         }
         (targets, entries)
     }
@@ -94,8 +100,7 @@ impl Session {
     pub(super) fn subscribed(
         &mut self,
         ticket: &Ticket<'_>,
-        targets: &[Target],
-        list: Option<Vec<Entry>>,
+        (targets, list): (&[Target], Option<&[Entry]>),
         (results, now): Ended,
         out: &mut Vec<Effect>,
     ) {
@@ -136,7 +141,10 @@ impl Session {
         now: Now,
     ) -> Replayed<'p> {
         let replay = replay::replay(page, &target.wanted, self.id, budget, now);
-        self.shared.metrics.expired_publications.inc_by(replay.expired);
+        self.shared
+            .metrics
+            .expired_publications
+            .inc_by(replay.expired);
         Replayed {
             recovered: replay.recovered,
             publications: replay.publications.as_deref().map(past),
@@ -153,22 +161,32 @@ impl Session {
         match address(command)? {
             Address::One(channel, spelling) => {
                 self.leave(channel.as_str(), out)?;
-                let name = Name { spelling, text: channel.as_str() };
-                self.reply(ticket, Reply::Subscribed(Subscribed::named(name)), out);
+                let name = Name {
+                    spelling,
+                    text: channel.as_str(),
+                };
+                self.reply(ticket, Reply::Subscribed(named(name)), out);
             }
             Address::Many(names) => {
                 self.check_list(names.len())?;
-                let refused: Vec<_> = names.iter().map(|name| self.leave(name, out).err()).collect();
+                let refused: Vec<_> = names
+                    .iter()
+                    .map(|name| self.leave(name, out).err())
+                    .collect();
                 let results: Vec<_> = names
                     .iter()
                     .zip(&refused)
                     .map(|(name, refusal)| match refusal {
-                        Some(refusal) => {
-                            SubscribeResult::Failed { channel: name, failure: refusal.failure() }
-                        }
+                        Some(refusal) => SubscribeResult::Failed {
+                            channel: name,
+                            failure: refusal.failure(),
+                        },
                         None => {
-                            let name = Name { spelling: Spelling::Channel, text: name };
-                            SubscribeResult::Ok(Subscribed::named(name))
+                            let name = Name {
+                                spelling: Spelling::Channel,
+                                text: name,
+                            };
+                            SubscribeResult::Ok(named(name))
                         }
                     })
                     .collect();
@@ -182,111 +200,12 @@ impl Session {
         let Some((channel, subscription)) = self.subscriptions.remove(channel) else {
             return Err(Refusal::of(ErrorCode::NotSubscribed));
         };
-        out.push(Effect::Leave { channel, slot: subscription.slot, present: subscription.present });
+        out.push(Effect::Leave {
+            channel,
+            slot: subscription.slot,
+            present: subscription.present,
+        });
         Ok(())
-    }
-
-    /// How many more channels the session may be on.
-    pub(super) fn room(&self) -> usize {
-        self.shared.settings.load().max_channels.saturating_sub(self.subscriptions.len())
-    }
-
-    fn check_room(&self, channel: &ChannelName, others: usize) -> Result<(), Refusal> {
-        if self.subscriptions.contains(channel.as_str()) || self.room() > others {
-            return Ok(());
-        }
-        Err(Refusal::too_many_channels(self.shared.settings.load().max_channels))
-    }
-
-    /// No list is longer than the channels that a session may be on.
-    fn check_list(&self, names: usize) -> Result<(), Refusal> {
-        let limit = self.shared.settings.load().max_channels;
-        if names <= limit {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            ErrorCode::LimitExceeded,
-            format!("A list may name {limit} channels; send several commands."),
-        ))
-    }
-
-    /// A channel to join, as the session stands now.
-    pub(super) fn target(&self, channel: ChannelName, spelling: Spelling, wanted: Wanted) -> Target {
-        let renewed = self.subscriptions.contains(channel.as_str());
-        let present = self.shared.rules.load().of(channel.as_str()).presence;
-        Target { channel, spelling, present, by_server: false, renewed, wanted }
-    }
-
-    fn join(&mut self, pending: Pending, out: &mut Vec<Effect>) {
-        let requests = self.requests(pending.targets());
-        self.perform(pending, Operation::Join(requests), out);
-    }
-
-    /// The requests that join `targets`.
-    pub(super) fn requests(&mut self, targets: &[Target]) -> Vec<JoinRequest> {
-        let member = targets.iter().any(|target| target.present).then(|| self.member());
-        targets
-            .iter()
-            .map(|target| {
-                let live = self.subscriptions.get_mut(target.channel.as_str());
-                let slot = live.map(|live| {
-                    // From now on there may be an entry, even if the session ends meanwhile.
-                    live.present |= target.present;
-                    live.slot
-                });
-                JoinRequest {
-                    channel: target.channel.clone(),
-                    spelling: target.spelling,
-                    slot,
-                    member: member.clone().filter(|_| target.present),
-                    recover: target.wanted.since.as_ref().map(|since| since.position.clone()),
-                    rewind: target.wanted.rewind,
-                }
-            })
-            .collect()
-    }
-
-    /// What presence shows of the session. Without a subject each session is its own member.
-    fn member(&self) -> Member {
-        let grant = self.grant.as_deref();
-        let subject = grant.and_then(|grant| grant.subject.clone());
-        Member {
-            subject: subject.unwrap_or_else(|| self.id.to_string().into()),
-            session: self.id,
-            info: grant.and_then(|grant| grant.info.clone()).map(Arc::from),
-        }
-    }
-
-    /// Takes in what was joined: a page for each target, or why not.
-    pub(super) fn absorb(
-        &mut self,
-        targets: &[Target],
-        results: Vec<Result<Joined, ErrorCode>>,
-    ) -> Vec<Result<HistoryPage, Refusal>> {
-        let missing = std::iter::repeat_with(|| Err(ErrorCode::Internal));
-        targets
-            .iter()
-            .zip(results.into_iter().chain(missing))
-            .map(|(target, result)| self.absorb_one(target, result.map_err(Refusal::of)?))
-            .collect()
-    }
-
-    fn absorb_one(&mut self, target: &Target, joined: Joined) -> Result<HistoryPage, Refusal> {
-        let live = self.subscriptions.get(target.channel.as_str());
-        if target.renewed && live.is_none() {
-            return Err(Refusal::new(
-                ErrorCode::NotSubscribed,
-                "The server ended this subscription meanwhile; subscribe again if you may.",
-            ));
-        }
-        let subscription = Subscription {
-            slot: joined.slot,
-            spelling: target.spelling,
-            present: target.present || live.is_some_and(|live| live.present),
-            by_server: target.by_server || live.is_some_and(|live| live.by_server),
-        };
-        self.subscriptions.insert(target.channel.clone(), subscription);
-        Ok(joined.page)
     }
 }
 
@@ -301,7 +220,10 @@ impl Entry {
     /// The result of a name that was refused before anything was joined.
     fn refused(&self) -> Option<SubscribeResult<'_>> {
         let failure = self.target.as_ref().err()?.failure();
-        Some(SubscribeResult::Failed { channel: &self.channel, failure })
+        Some(SubscribeResult::Failed {
+            channel: &self.channel,
+            failure,
+        })
     }
 
     fn result<'r>(
@@ -310,11 +232,14 @@ impl Entry {
         pages: &'r [Result<HistoryPage, Refusal>],
         past: Option<&'r Replayed<'r>>,
     ) -> Option<SubscribeResult<'r>> {
-        let Ok(at) = self.target else { return self.refused() };
+        let Ok(at) = self.target else {
+            return self.refused();
+        };
         match (targets.get(at)?, pages.get(at)?, past) {
-            (_, Err(refusal), _) => {
-                Some(SubscribeResult::Failed { channel: &self.channel, failure: refusal.failure() })
-            }
+            (_, Err(refusal), _) => Some(SubscribeResult::Failed {
+                channel: &self.channel,
+                failure: refusal.failure(),
+            }),
             (target, Ok(page), Some(past)) => Some(SubscribeResult::Ok(shown(target, page, past))),
             (_, Ok(_), None) => None,
         }
@@ -323,14 +248,33 @@ impl Entry {
 
 fn shown<'s>(target: &'s Target, page: &'s HistoryPage, past: &'s Replayed<'_>) -> Subscribed<'s> {
     Subscribed {
-        name: Name { spelling: target.spelling, text: target.channel.as_str() },
+        name: Name {
+            spelling: target.spelling,
+            text: target.channel.as_str(),
+        },
         position: page.position.as_ref(),
         recovered: past.recovered,
         publications: past.publications.as_deref(),
     }
 }
 
-fn since(from: options::From<'_>) -> Since {
-    let position = Position { epoch: from.epoch.as_ref().into(), offset: from.offset };
-    Since { position, session: from.session }
+/// The answer to leaving: nothing but the name.
+fn named(name: Name<'_>) -> Subscribed<'_> {
+    Subscribed {
+        name,
+        position: None,
+        recovered: None,
+        publications: None,
+    }
+}
+
+fn since(from: &options::From<'_>) -> Since {
+    let position = Position {
+        epoch: from.epoch.as_ref().into(),
+        offset: from.offset,
+    };
+    Since {
+        position,
+        session: from.session,
+    }
 }

@@ -24,7 +24,8 @@ pub(super) struct Subscriptions(Vec<(ChannelName, Subscription)>);
 
 impl Subscriptions {
     fn find(&self, channel: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(name, _)| name.as_str().cmp(channel))
+        self.0
+            .binary_search_by(|(name, _)| name.as_str().cmp(channel))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -33,6 +34,10 @@ impl Subscriptions {
 
     pub(super) fn get(&self, channel: &str) -> Option<&Subscription> {
         self.find(channel).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(super) fn get_mut(&mut self, channel: &str) -> Option<&mut Subscription> {
+        self.find(channel).ok().map(|at| &mut self.0[at].1)
     }
 
     pub(super) fn contains(&self, channel: &str) -> bool {
@@ -59,7 +64,9 @@ impl Subscriptions {
 
     /// In order of name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ChannelName, &Subscription)> {
-        self.0.iter().map(|(name, subscription)| (name, subscription))
+        self.0
+            .iter()
+            .map(|(name, subscription)| (name, subscription))
     }
 
     /// Takes all of them.

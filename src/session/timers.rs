@@ -37,7 +37,12 @@ impl Timers {
         id.hash(&mut hasher);
         let share = (hasher.finish() % 1024) as u32 + 1;
         let first = settings.ping_interval / 1024 * share;
-        Self { ping_at: now.instant + first, heard: true, end_at: None, warn_at: None }
+        Self {
+            ping_at: now.instant + first,
+            heard: true,
+            end_at: None,
+            warn_at: None,
+        }
     }
 }
 
@@ -54,7 +59,10 @@ impl Session {
             return timers.ping_at + IDLE;
         }
         let warn_at = timers.warn_at.filter(|_| self.may_warn());
-        [timers.end_at, warn_at].into_iter().flatten().fold(timers.ping_at, Instant::min)
+        [timers.end_at, warn_at]
+            .into_iter()
+            .flatten()
+            .fold(timers.ping_at, Instant::min)
     }
 
     /// A deadline has passed.
@@ -64,13 +72,22 @@ impl Session {
         }
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
         if due(self.timers.end_at) {
-            let code = if self.grant.is_some() { CloseCode::TokenExpired } else { CloseCode::Unauthenticated };
+            let code = if self.grant.is_some() {
+                CloseCode::TokenExpired
+            } else {
+                CloseCode::Unauthenticated
+            };
             return self.close(code, out);
         }
         if due(self.timers.warn_at) && self.may_warn() {
             self.timers.warn_at = None;
             if let Some(grant) = &self.grant {
-                self.send(&Event::Expiring { expires: grant.expires_at }, out);
+                self.send(
+                    &Event::Expiring {
+                        expires: grant.expires_at,
+                    },
+                    out,
+                );
             }
         }
         if self.timers.ping_at <= now.instant {
@@ -85,9 +102,20 @@ impl Session {
             Some(grant) => {
                 let expires = Duration::from_secs(grant.expires_at);
                 let end = instant_of(expires.saturating_add(settings.leeway), now);
-                (Some(end), Some(instant_of(expires.saturating_sub(settings.expiry_warning), now)))
+                (
+                    Some(end),
+                    Some(instant_of(
+                        expires.saturating_sub(settings.expiry_warning),
+                        now,
+                    )),
+                )
             }
-            None => (settings.auth_required.then(|| now.instant + settings.auth_deadline), None),
+            None => (
+                settings
+                    .auth_required
+                    .then(|| now.instant + settings.auth_deadline),
+                None,
+            ),
         };
         self.timers.end_at = end_at;
         self.timers.warn_at = warn_at;
@@ -104,7 +132,7 @@ impl Session {
         }
         self.timers.heard = false;
         self.timers.ping_at = now.instant + self.shared.settings.load().ping_interval;
-        out.push(Effect::Send(frame::ping()));
+        out.push(Effect::Send(frame::ping_frame()));
         self.follow_changes(now);
     }
 
