@@ -18,7 +18,8 @@ pub fn may(op: Op, channel: &str, rule: &ChannelRule, grant: Option<&Grant>) -> 
         Op::Subscribe => by_rule(rule.subscribe, op),
         Op::Publish => by_rule(rule.publish, op),
         Op::Presence | Op::History => {
-            rule.subscribe != Access::Nobody && capable(op) || by_rule(rule.subscribe, Op::Subscribe)
+            rule.subscribe != Access::Nobody && capable(op)
+                || by_rule(rule.subscribe, Op::Subscribe)
         }
     }
 }
