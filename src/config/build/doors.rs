@@ -1,0 +1,105 @@
+//! `[edge]`, `[control]`, `[admin]`: where connections come in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::super::reader::Reader;
+use crate::admin;
+use crate::edge;
+use crate::protocol::Encoding;
+
+pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
+    let section = root.table("edge");
+    let mailbox_bytes = section.count("mailbox_bytes");
+    let mailbox_total_bytes = section.count("mailbox_total_bytes");
+    if mailbox_total_bytes < mailbox_bytes {
+        section.refuse("mailbox_total_bytes", "is less than edge.mailbox_bytes");
+    }
+    let trusted_proxies = section.networks("trusted_proxies");
+    let proxy_protocol = section.flag("proxy_protocol");
+    if proxy_protocol && trusted_proxies.is_empty() {
+        section.refuse("proxy_protocol", "needs edge.trusted_proxies: whose header is believed");
+    }
+    edge::Config {
+        listen: section.address("listen"),
+        tls: certificate(&section).map(|(cert, key)| edge::TlsFiles { cert, key }),
+        trusted_proxies,
+        proxy_protocol,
+        encodings: encodings(&section),
+        max_frame_bytes: section.count("max_frame_bytes"),
+        ping_interval: section.span("ping_interval"),
+        auth_deadline: section.span("auth_deadline"),
+        mailbox_bytes,
+        mailbox_messages: section.count("mailbox_messages"),
+        mailbox_total_bytes,
+        token_in_query: section.flag("token_in_query"),
+        workers: section.count_if_set("workers").unwrap_or_else(cores),
+        header_deadline: section.span("header_deadline"),
+        max_handshakes: section.count("max_handshakes"),
+        max_sessions: section.count("max_sessions"),
+        demo_page: dev.then(|| bytes::Bytes::from_static(include_bytes!("../../edge/demo.html"))),
+    }
+}
+
+pub(super) fn allowed_origins(root: &Reader<'_>) -> Option<Vec<String>> {
+    let section = root.table("edge");
+    let origins = section.texts("allowed_origins");
+    section.has("allowed_origins").then_some(origins)
+}
+
+fn encodings(section: &Reader<'_>) -> Vec<Encoding> {
+    let names = section.texts("encodings");
+    if names.is_empty() {
+        section.refuse("encodings", "the list is empty: clients need one");
+    }
+    let known = names.iter().filter_map(|name| match name.as_str() {
+        "json" => Some(Encoding::Json),
+        other => {
+            section.refuse("encodings", format!("{other} is not available in this version"));
+            None
+        }
+    });
+    known.collect()
+}
+
+/// The certificate and key of a section's `tls` table.
+fn certificate(section: &Reader<'_>) -> Option<(PathBuf, PathBuf)> {
+    let tls = section.table("tls");
+    let (cert, key) = (tls.existing("cert"), tls.existing("key"));
+    match (&cert, &key) {
+        (Some(_), None) => tls.refuse("key", "is missing: a certificate needs its key"),
+        (None, Some(_)) => tls.refuse("cert", "is missing: a key needs its certificate"),
+        _ => {}
+    }
+    cert.zip(key)
+}
+
+/// One worker a core.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(64)
+}
+
+pub(super) fn admin(root: &Reader<'_>) -> admin::Config {
+    let section = root.table("admin");
+    let keys = section.items("keys");
+    let keys = keys.iter().filter_map(|key| {
+        let name = key.text("name")?;
+        let secret = api_key(key)?;
+        Some(admin::Key { name, secret })
+    });
+    admin::Config { listen: section.address("listen"), keys: keys.collect() }
+}
+
+/// The secret of a named key, which must not be guessable.
+fn api_key(key: &Reader<'_>) -> Option<String> {
+    let secret = key.secret("secret")?;
+    if secret.expose().len() < 16 {
+        key.refuse("secret", "is shorter than 16 bytes: it could be guessed");
+    }
+    Some(secret.expose().to_owned())
+}
+
+/// Whether only this machine can reach `address`.
+pub(super) fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
