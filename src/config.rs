@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::ChannelRule;
-use crate::{admin, edge, session};
+use crate::{admin, control, edge, session};
 
 pub use build::{Log, LogFormat, Signing};
 pub use describe::{default_toml, json_schema, reference};
@@ -42,6 +42,8 @@ pub struct Config {
     pub edge: edge::Config,
     /// Origins of pages that may connect; `None`: the same origin only.
     pub allowed_origins: Option<Vec<String>>,
+    /// The control plane.
+    pub control: control::Config,
     /// Health and metrics.
     pub admin: admin::Config,
     /// Channel rules in order; the defaults follow ([`crate::channel::Rules::new`]).

@@ -42,6 +42,7 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
     let mut config = Config {
         edge: doors::edge(&root, sources.dev.is_some()),
         allowed_origins: doors::allowed_origins(&root),
+        control: doors::control(&root),
         admin: doors::admin(&root),
         rules: access::rules(&root),
         session: access::session(&root),
@@ -68,6 +69,7 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     let root = Reader::new(values, &gathered);
     doors::edge(&root, false);
     doors::allowed_origins(&root);
+    doors::control(&root);
     doors::admin(&root);
     access::rules(&root);
     access::session(&root);

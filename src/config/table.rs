@@ -6,6 +6,7 @@ mod access;
 mod edge;
 mod later;
 mod rest;
+mod services;
 
 use super::setting::{Fallback, Kind, Setting};
 
@@ -40,7 +41,9 @@ impl Setting {
 
 /// Every setting, section by section.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
-    [edge::SETTINGS, access::SETTINGS, rest::SETTINGS, later::SETTINGS].into_iter().flatten()
+    [edge::SETTINGS, services::SETTINGS, access::SETTINGS, rest::SETTINGS, later::SETTINGS]
+        .into_iter()
+        .flatten()
 }
 
 /// The setting of a key as the table spells it.

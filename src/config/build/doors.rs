@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::super::reader::Reader;
 use crate::admin;
+use crate::control::{self, Key, Limits, Scope, Tls};
 use crate::edge;
 use crate::protocol::Encoding;
 
@@ -77,6 +78,88 @@ fn certificate(section: &Reader<'_>) -> Option<(PathBuf, PathBuf)> {
 /// One worker a core.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(64)
+}
+
+pub(super) fn control(root: &Reader<'_>) -> control::Config {
+    let section = root.table("control");
+    let client_ca = section.table("tls").existing("client_ca");
+    let tls = certificate(&section).map(|(cert, key)| Tls { cert, key, client_ca: client_ca.clone() });
+    if tls.is_none() && client_ca.is_some() {
+        section.refuse("tls.client_ca", "needs control.tls.cert and control.tls.key");
+    }
+    let entries = section.items("keys");
+    let keys: Vec<Key> = entries.iter().filter_map(control_key).collect();
+    config_names(&entries);
+    let listen = section.address("listen");
+    control::Config {
+        listen,
+        // Who has certificates does not mean to be open to those without.
+        open: keys.is_empty() && client_ca.is_none() && is_local(listen),
+        tls,
+        keys,
+        limits: control_limits(&section),
+    }
+}
+
+fn control_key(entry: &Reader<'_>) -> Option<Key> {
+    let name = entry.text("name");
+    let secret = api_key(entry);
+    let names = entry.texts("scopes");
+    if names.is_empty() && entry.has("scopes") {
+        entry.refuse("scopes", "the list is empty: the key could do nothing");
+    }
+    let scopes = names.iter().filter_map(|name| {
+        let scope = name.parse::<Scope>();
+        scope.map_err(|error| entry.refuse("scopes", format!("`{name}`: {error}"))).ok()
+    });
+    let scopes = scopes.collect();
+    Some(Key::new(name?, &secret?, scopes))
+}
+
+/// Logs and idempotency go by name.
+fn config_names(entries: &[Reader<'_>]) {
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in entries {
+        if let Some(name) = entry.text("name")
+            && !seen.insert(name)
+        {
+            entry.refuse("name", "another key has this name");
+        }
+    }
+}
+
+fn control_limits(section: &Reader<'_>) -> Limits {
+    let count = |name| section.count(name);
+    let narrow = |name| u32::try_from(section.count(name)).unwrap_or(u32::MAX);
+    let page_size = count("page_size");
+    let max_page_size = count("max_page_size");
+    if page_size > max_page_size {
+        section.refuse("page_size", "is more than control.max_page_size");
+    }
+    Limits {
+        connections: count("max_connections"),
+        handshake_deadline: section.span("handshake_deadline"),
+        streams: narrow("max_streams"),
+        header_bytes: narrow("max_header_bytes"),
+        request_bytes: count("max_request_bytes"),
+        response_bytes: count("max_response_bytes"),
+        keepalive_interval: section.span("keepalive_interval"),
+        keepalive_timeout: section.span("keepalive_timeout"),
+        connection_age: section.span("max_connection_age"),
+        connection_age_grace: section.span("connection_age_grace"),
+        shutdown_grace: section.span("shutdown_grace"),
+        pending_resets: count("max_pending_resets"),
+        error_resets: count("max_error_resets"),
+        default_deadline: section.span("default_deadline"),
+        publish_in_flight: count("publish_in_flight"),
+        batch: count("max_batch"),
+        request_channels: count("max_request_channels"),
+        idempotency_key_bytes: count("max_idempotency_key_bytes"),
+        reason_bytes: count("max_reason_bytes"),
+        request_addresses: count("max_request_addresses"),
+        page_size,
+        max_page_size,
+    }
 }
 
 pub(super) fn admin(root: &Reader<'_>) -> admin::Config {

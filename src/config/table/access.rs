@@ -4,7 +4,10 @@ use super::super::setting::{Kind, Setting};
 use super::{optional, required, setting};
 use std::time::Duration;
 
-const ALGORITHMS: Kind = Kind::List(&Kind::Choice(&crate::auth::ALGORITHM_NAMES));
+const ALGORITHMS: Kind = Kind::List(&Kind::Choice(&[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+    "ES384", "EdDSA",
+]));
 const DAY: u64 = 86_400;
 const SHORT: Kind = Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(600) };
 const MANY: Kind = Kind::Count { min: 1, max: 100_000_000 };
@@ -96,6 +99,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "An older set, because its source is down, counts no more",
     ),
     setting("auth.jwks.max_waiting", MANY, "1024", "Most tokens that wait for a fetch"),
+    setting(
+        "limits.channels",
+        Kind::Count { min: 1, max: 1_000_000 },
+        "1000",
+        "Most channels that one session may be on",
+    )
+    .live(),
     required("channel[].pattern", Kind::Pattern, "The names it governs; the first match counts")
         .live(),
     optional(

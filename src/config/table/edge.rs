@@ -1,7 +1,7 @@
-//! The settings of `[edge]`, `[control]` and `[admin]`.
+//! The settings of `[edge]`.
 
 use super::super::setting::{Kind, Setting};
-use super::{optional, required, setting};
+use super::{optional, setting};
 use std::time::Duration;
 
 const SHORT: Kind = Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(600) };
@@ -105,44 +105,4 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Handshakes in flight; further connections wait in the kernel's backlog",
     ),
     setting("edge.max_sessions", MANY, "100000", "Most sessions on this node; beyond it 503"),
-    setting(
-        "control.listen",
-        Kind::Address,
-        "127.0.0.1:8081",
-        "Where services connect with gRPC; beyond loopback it needs keys or tls.client_ca",
-    ),
-    optional("control.tls.cert", Kind::Path, "PEM file with the certificate chain"),
-    optional("control.tls.key", Kind::Path, "PEM file with the certificate's private key"),
-    optional(
-        "control.tls.client_ca",
-        Kind::Path,
-        "PEM file with the authorities whose client certificates are taken in place of a key",
-    ),
-    required("control.keys[].name", Kind::Text, "Names the caller in logs").live(),
-    required(
-        "control.keys[].secret",
-        Kind::Secret,
-        "What the caller sends as authorization: Bearer; at least 16 bytes",
-    )
-    .live(),
-    required(
-        "control.keys[].scopes",
-        Kind::List(&Kind::Text),
-        "What it may do: publish, publish:<pattern>, channels, sessions, firewall, endpoints, \
-         events, admin (all)",
-    )
-    .live(),
-    setting(
-        "admin.listen",
-        Kind::Address,
-        "127.0.0.1:8082",
-        "Where health, readiness and metrics are served; all three are open to whoever can reach it",
-    ),
-    required("admin.keys[].name", Kind::Text, "Names the operator in logs").live(),
-    required(
-        "admin.keys[].secret",
-        Kind::Secret,
-        "Opens the console, which needs a key beyond loopback; at least 16 bytes",
-    )
-    .live(),
 ];
