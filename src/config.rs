@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::ChannelRule;
-use crate::{admin, control, edge, session};
+use crate::{admin, control, edge, hub, limits, session};
 
 pub use build::{Log, LogFormat, Signing};
 pub use describe::{default_toml, json_schema, reference};
@@ -46,6 +46,10 @@ pub struct Config {
     pub control: control::Config,
     /// Health and metrics.
     pub admin: admin::Config,
+    /// What an address may do.
+    pub limits: limits::Config,
+    /// The hub and the event log.
+    pub hub: hub::Config,
     /// Channel rules in order; the defaults follow ([`crate::channel::Rules::new`]).
     pub rules: Vec<ChannelRule>,
     /// What governs a session.
@@ -106,8 +110,17 @@ impl Sources {
         set: Vec<String>,
         dev: bool,
     ) -> Result<Self, getrandom::Error> {
-        let dev = if dev { Some(Arc::new(DevKeys::random()?)) } else { None };
-        let sources = Self { file, set, dev, environment: Environment::default() };
+        let dev = if dev {
+            Some(Arc::new(DevKeys::random()?))
+        } else {
+            None
+        };
+        let sources = Self {
+            file,
+            set,
+            dev,
+            environment: Environment::default(),
+        };
         Ok(sources.with_environment(std::env::vars_os()))
     }
 
@@ -117,9 +130,9 @@ impl Sources {
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let named = variables.into_iter().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()))
-        });
+        let named = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())));
         self.environment = Environment(named.collect());
         self
     }
@@ -148,7 +161,11 @@ fn merged(sources: &Sources, problems: &mut Vec<Problem>) -> value::Table {
         match std::fs::read_to_string(&*path) {
             Ok(text) => values = value::parse_file(&path, &text, problems),
             Err(error) => problems.push(Problem {
-                origin: Origin::File { path, line: 0, column: 0 },
+                origin: Origin::File {
+                    path,
+                    line: 0,
+                    column: 0,
+                },
                 key: String::new(),
                 message: format!("cannot be read: {error}"),
             }),

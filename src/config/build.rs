@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::reader::{Gathered, Reader};
 use super::value::Table;
 use super::{Config, Sources, Values};
+use crate::hub;
 
 pub use access::Signing;
 
@@ -44,6 +45,8 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         allowed_origins: doors::allowed_origins(&root),
         control: doors::control(&root),
         admin: doors::admin(&root),
+        limits: access::limits(&root),
+        hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),
         drain: root.table("drain").span("period"),
@@ -57,7 +60,12 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
     safety::check(&root, &config);
     drop(root);
     problems.extend(gathered.problems.take());
-    config.files = sources.file.iter().cloned().chain(gathered.files.take()).collect();
+    config.files = sources
+        .file
+        .iter()
+        .cloned()
+        .chain(gathered.files.take())
+        .collect();
     config.values = Values(Arc::new(values));
     config
 }
@@ -71,6 +79,8 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     doors::allowed_origins(&root);
     doors::control(&root);
     doors::admin(&root);
+    access::limits(&root);
+    hub(&root);
     access::rules(&root);
     access::session(&root);
     access::signing(&root);
@@ -94,6 +104,21 @@ fn log(root: &Reader<'_>) -> Log {
     Log { level, format }
 }
 
+fn hub(root: &Reader<'_>) -> hub::Config {
+    let section = root.table("hub");
+    hub::Config {
+        budget_bytes: section.count("budget_bytes"),
+        budget_publications: section.count("budget_publications"),
+        events: root.table("events").count("capacity"),
+        max_watchers: section.count("max_watchers"),
+        watcher_patterns: section.count("watcher_patterns"),
+        watcher_publications: section.count("watcher_publications"),
+        watcher_bytes: section.count("watcher_bytes"),
+        watcher_gaps: section.count("watcher_gaps"),
+        answer_timeout: section.span("answer_timeout"),
+    }
+}
+
 fn broker(root: &Reader<'_>) {
     let broker = root.table("broker");
     let kind = broker.text("kind").unwrap_or_default();
@@ -103,10 +128,15 @@ fn broker(root: &Reader<'_>) {
     let state = root.table("state");
     if let Some(path) = state.path("path") {
         // The file itself is made when it is first needed; its directory is the operator's.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new("."));
         if !directory.is_dir() {
-            state.refuse("path", format!("there is no directory {}", directory.display()));
+            state.refuse(
+                "path",
+                format!("there is no directory {}", directory.display()),
+            );
         }
     }
 }

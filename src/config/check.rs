@@ -18,7 +18,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn refuse(&mut self, origin: &Origin, key: &str, message: String) {
-        self.problems.push(Problem { origin: origin.clone(), key: key.to_owned(), message });
+        self.problems.push(Problem {
+            origin: origin.clone(),
+            key: key.to_owned(),
+            message,
+        });
     }
 
     /// `spelled` and `shown` are the table's own key with what follows it (`channel[].` and
@@ -28,14 +32,20 @@ impl Walk<'_> {
             self.entry(node, name, spelled, shown);
         }
         for setting in table::all() {
-            let Some(name) = setting.key.strip_prefix(spelled) else { continue };
+            let Some(name) = setting.key.strip_prefix(spelled) else {
+                continue;
+            };
             if setting.default != Fallback::Required || name.contains('.') {
                 continue;
             }
             let file = format!("{name}_file");
             let in_file = setting.kind == Kind::Secret && table.contains_key(&file);
             if !table.contains_key(name) && !in_file {
-                let also = if setting.kind == Kind::Secret { format!(" (or {file})") } else { String::new() };
+                let also = if setting.kind == Kind::Secret {
+                    format!(" (or {file})")
+                } else {
+                    String::new()
+                };
                 let message = format!("is missing: {}{also}", setting.about);
                 self.refuse(origin, &format!("{shown}{name}"), message);
             }
@@ -76,7 +86,11 @@ impl Walk<'_> {
                 self.leaf(node, &shown_key, place.leaf);
             }
             other if place.list || place.table => {
-                let wanted = if place.list { "a list of tables" } else { "a table" };
+                let wanted = if place.list {
+                    "a list of tables"
+                } else {
+                    "a table"
+                };
                 let message = format!("expected {wanted}, found {}", other.kind());
                 self.refuse(&node.origin, &shown_key, message);
             }
@@ -112,7 +126,10 @@ impl Walk<'_> {
         let names = table::names(spelled);
         let near = nearest(name, &names);
         let guess = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        let message = format!("unknown setting: {guess}expected one of {}", names.join(", "));
+        let message = format!(
+            "unknown setting: {guess}expected one of {}",
+            names.join(", ")
+        );
         self.refuse(&node.origin, &format!("{shown}{name}"), message);
     }
 }
@@ -128,8 +145,13 @@ fn is_empty(value: &Value) -> bool {
 /// The name that differs least from `name`, if that is little enough to be a slip.
 fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let most = (name.chars().count() / 3).max(1);
-    let scored = names.iter().map(|candidate| (distance(name, candidate), candidate.as_str()));
-    scored.filter(|(d, _)| *d <= most).min().map(|(_, candidate)| candidate)
+    let scored = names
+        .iter()
+        .map(|candidate| (distance(name, candidate), candidate.as_str()));
+    scored
+        .filter(|(d, _)| *d <= most)
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 /// How many letters must be put in, taken out, changed or swapped with their neighbour.
@@ -149,7 +171,11 @@ fn distance(a: &str, b: &str) -> usize {
                 let least = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
                 let least = least.min(rows[i - 1][j - 1] + change);
                 let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                if swapped { least.min(rows[i - 2][j - 2] + 1) } else { least }
+                if swapped {
+                    least.min(rows[i - 2][j - 2] + 1)
+                } else {
+                    least
+                }
             };
         }
     }

@@ -30,9 +30,16 @@ fn groups() -> Vec<Group> {
                 (section.to_owned(), key, false)
             }
         };
-        match groups.iter_mut().find(|group| group.header == header && group.is_list == is_list) {
+        match groups
+            .iter_mut()
+            .find(|group| group.header == header && group.is_list == is_list)
+        {
             Some(group) => group.settings.push((key, setting)),
-            None => groups.push(Group { header, is_list, settings: vec![(key, setting)] }),
+            None => groups.push(Group {
+                header,
+                is_list,
+                settings: vec![(key, setting)],
+            }),
         }
     }
     groups
@@ -56,15 +63,15 @@ pub fn default_toml() -> String {
         let _ = write!(text, "\n{header}\n");
         for (key, setting) in &group.settings {
             let about = wrapped(&format!("{}. {}.", setting.about, note(setting)));
-            let _ = write!(text, "{about}{}\n", assignment(&group, key, setting));
+            let _ = writeln!(text, "{about}{}", assignment(group.is_list, key, setting));
         }
     }
     text
 }
 
-fn assignment(group: &Group, key: &str, setting: &Setting) -> String {
+fn assignment(in_list: bool, key: &str, setting: &Setting) -> String {
     match setting.default {
-        Fallback::Value(raw) if !group.is_list => {
+        Fallback::Value(raw) if !in_list => {
             let node = setting.kind.interpret(raw, &Origin::Default);
             format!("{key} = {}", toml_text(&node.value))
         }
@@ -80,7 +87,11 @@ fn assignment(group: &Group, key: &str, setting: &Setting) -> String {
 fn note(setting: &Setting) -> String {
     let kind = setting.kind.describe();
     let kind = kind[..1].to_uppercase() + &kind[1..];
-    let reload = if setting.live { "changes live" } else { "read at start" };
+    let reload = if setting.live {
+        "changes live"
+    } else {
+        "read at start"
+    };
     match setting.default {
         Fallback::Computed(how) => format!("{kind}; default: {how}; {reload}"),
         Fallback::Required => format!("{kind}; required; {reload}"),
@@ -149,7 +160,10 @@ pub fn reference() -> String {
         let _ = write!(text, "### `{header}`\n\n");
         let section = group.header.split('.').next().unwrap_or_default();
         if let Some(feature) = table::later(section) {
-            let _ = write!(text, "Not available in this version: it belongs to {feature}.\n\n");
+            let _ = write!(
+                text,
+                "Not available in this version: it belongs to {feature}.\n\n"
+            );
         }
         text.push_str("| setting | value | default | live | meaning |\n|---|---|---|---|---|\n");
         for (key, setting) in &group.settings {
@@ -162,8 +176,11 @@ pub fn reference() -> String {
                     format!("`{}`", toml_text(&node.value))
                 }
             };
-            let also =
-                if setting.kind == Kind::Secret { format!(", `{key}_file`") } else { String::new() };
+            let also = if setting.kind == Kind::Secret {
+                format!(", `{key}_file`")
+            } else {
+                String::new()
+            };
             let later = table::later(setting.key).map_or("", |_| " (not in this version)");
             let live = if setting.live { "yes" } else { "no" };
             let _ = writeln!(
@@ -189,9 +206,13 @@ pub(super) fn changed(before: &Table, after: &Table) -> Vec<String> {
 fn in_force(root: &Table, setting: &Setting) -> Vec<Value> {
     let mut tables = vec![root];
     let names: Vec<&str> = setting.key.split('.').collect();
-    let Some((last, path)) = names.split_last() else { return Vec::new() };
+    let Some((last, path)) = names.split_last() else {
+        return Vec::new();
+    };
     for name in path {
-        let nodes = tables.iter().filter_map(|table| table.get(name.trim_end_matches("[]")));
+        let nodes = tables
+            .iter()
+            .filter_map(|table| table.get(name.trim_end_matches("[]")));
         tables = nodes
             .flat_map(|node| match &node.value {
                 Value::Table(table) => vec![table],
@@ -213,8 +234,12 @@ fn in_force(root: &Table, setting: &Setting) -> Vec<Value> {
     if tables.is_empty() && !setting.key.contains("[]") {
         return default().into_iter().collect();
     }
-    let value =
-        |table: &&Table| table.get(*last).map(|node| node.value.clone()).or_else(default);
+    let value = |table: &&Table| {
+        table
+            .get(*last)
+            .map(|node| node.value.clone())
+            .or_else(default)
+    };
     tables.iter().filter_map(value).collect()
 }
 

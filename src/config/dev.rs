@@ -20,14 +20,19 @@ impl DevKeys {
     /// # Errors
     /// The operating system's random source failed.
     pub fn random() -> Result<Self, getrandom::Error> {
-        Ok(Self { token: Secret::random()?, control: Secret::random()? })
+        Ok(Self {
+            token: Secret::random()?,
+            control: Secret::random()?,
+        })
     }
 }
 
 /// Fills in what `values` leaves open.
 pub(super) fn fill(values: &mut Table, keys: &DevKeys) {
     if let Some(auth) = section(values, "auth") {
-        let listed = auth.get("issuer").is_some_and(|n| matches!(n.value, Value::List(_)));
+        let listed = auth
+            .get("issuer")
+            .is_some_and(|n| matches!(n.value, Value::List(_)));
         let keyless = !listed
             && ["secret", "secret_file", "public_key_file", "jwks_url"]
                 .iter()
@@ -47,7 +52,10 @@ pub(super) fn fill(values: &mut Table, keys: &DevKeys) {
             ("secret", text(keys.control.expose())),
             ("scopes", list(&["admin"])),
         ];
-        let key = key.into_iter().map(|(name, value)| (name.to_owned(), node(value))).collect();
+        let key = key
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), node(value)))
+            .collect();
         put(control, "keys", Value::List(vec![node(Value::Table(key))]));
     }
 }
@@ -64,12 +72,17 @@ const LOCAL_ORIGINS: [&str; 7] = [
 ];
 
 fn node(value: Value) -> Node {
-    Node { value, origin: Origin::Dev }
+    Node {
+        value,
+        origin: Origin::Dev,
+    }
 }
 
 /// A section to fill; `None` where something else stands in its place, which is reported.
 fn section<'a>(values: &'a mut Table, name: &str) -> Option<&'a mut Table> {
-    let entry = values.entry(name.to_owned()).or_insert_with(|| node(Value::Table(Table::new())));
+    let entry = values
+        .entry(name.to_owned())
+        .or_insert_with(|| node(Value::Table(Table::new())));
     match &mut entry.value {
         Value::Table(table) => Some(table),
         _ => None,
@@ -77,7 +90,9 @@ fn section<'a>(values: &'a mut Table, name: &str) -> Option<&'a mut Table> {
 }
 
 fn put(section: &mut Table, name: &str, value: Value) {
-    section.entry(name.to_owned()).or_insert_with(|| node(value));
+    section
+        .entry(name.to_owned())
+        .or_insert_with(|| node(value));
 }
 
 fn text(text: &str) -> Value {

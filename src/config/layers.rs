@@ -17,12 +17,18 @@ pub(super) fn from_environment(
 ) -> Table {
     let mut layer = Table::new();
     for (name, value) in variables {
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
         let origin = Origin::Environment(name.as_str().into());
         let key = rest.to_ascii_lowercase().replace("__", ".");
         match value {
             Some(value) => put(&mut layer, &key, value, &origin, problems),
-            None => problems.push(Problem { origin, key, message: "is not UTF-8".into() }),
+            None => problems.push(Problem {
+                origin,
+                key,
+                message: "is not UTF-8".into(),
+            }),
         }
     }
     layer
@@ -37,7 +43,11 @@ pub(super) fn from_flags(flags: &[String], problems: &mut Vec<Problem>) -> Table
             _ => {
                 let key: Arc<str> = flag.split('=').next().unwrap_or_default().into();
                 let message = "expected key=value, like edge.listen=0.0.0.0:80".into();
-                problems.push(Problem { origin: Origin::Flag(key), key: String::new(), message });
+                problems.push(Problem {
+                    origin: Origin::Flag(key),
+                    key: String::new(),
+                    message,
+                });
                 continue;
             }
         };
@@ -50,17 +60,25 @@ pub(super) fn from_flags(flags: &[String], problems: &mut Vec<Problem>) -> Table
 fn put(layer: &mut Table, key: &str, raw: &str, origin: &Origin, problems: &mut Vec<Problem>) {
     let mut refuse = |message: &str| {
         let message = message.to_owned();
-        problems.push(Problem { origin: origin.clone(), key: key.to_owned(), message });
+        problems.push(Problem {
+            origin: origin.clone(),
+            key: key.to_owned(),
+            message,
+        });
     };
     let names: Vec<&str> = key.split('.').collect();
-    let Some((last, path)) = names.split_last() else { return };
+    let Some((last, path)) = names.split_last() else {
+        return;
+    };
     if names.iter().any(|name| name.is_empty()) {
         return refuse("a part of the key is empty");
     }
     let node = match table::kind_of(key) {
         Some(kind) => kind.interpret(raw, origin),
-        None => value::parse_value(raw, origin)
-            .unwrap_or_else(|| Node { value: Value::Text(raw.into()), origin: origin.clone() }),
+        None => value::parse_value(raw, origin).unwrap_or_else(|| Node {
+            value: Value::Text(raw.into()),
+            origin: origin.clone(),
+        }),
     };
     let mut at = layer;
     for name in path {
@@ -86,14 +104,19 @@ pub(super) fn merge(base: &mut Table, over: Table, path: &str, problems: &mut Ve
     // A secret given here replaces one given below, in whichever of its two forms.
     let keys: Vec<String> = over.keys().cloned().collect();
     for key in &keys {
-        let sibling =
-            key.strip_suffix("_file").map_or_else(|| format!("{key}_file"), ToOwned::to_owned);
+        let sibling = key
+            .strip_suffix("_file")
+            .map_or_else(|| format!("{key}_file"), ToOwned::to_owned);
         if !over.contains_key(&sibling) && table::is_secret_pair(path, key) {
             base.remove(&sibling);
         }
     }
     for (key, node) in over {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let path = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         let there = base.entry(key).or_insert_with(|| Node {
             // Something to merge into: a list if all names are numbers.
             value: if indexes(&node.value) {
@@ -120,7 +143,12 @@ fn merge_node(base: &mut Node, over: Node, path: &str, problems: &mut Vec<Proble
             }
         }
         (Value::Table(there), Value::Table(table)) => merge(there, table, path, problems),
-        (_, value) => *base = Node { value, origin: over.origin },
+        (_, value) => {
+            *base = Node {
+                value,
+                origin: over.origin,
+            }
+        }
     }
 }
 
@@ -135,12 +163,19 @@ fn merge_item(
     let count = items.len();
     if index > count {
         let message = format!("there is no element {index}: the list has {count}");
-        problems.push(Problem { origin: node.origin, key: path, message });
+        problems.push(Problem {
+            origin: node.origin,
+            key: path,
+            message,
+        });
         return;
     }
     if index == count {
         let value = Value::Table(Table::new());
-        items.push(Node { value, origin: node.origin.clone() });
+        items.push(Node {
+            value,
+            origin: node.origin.clone(),
+        });
     }
     merge_node(&mut items[index], node, &path, problems);
 }
@@ -150,5 +185,8 @@ fn indexes(value: &Value) -> bool {
 }
 
 fn is_indexes(table: &Table) -> bool {
-    !table.is_empty() && table.keys().all(|name| name.bytes().all(|b| b.is_ascii_digit()))
+    !table.is_empty()
+        && table
+            .keys()
+            .all(|name| name.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -66,7 +66,9 @@ impl<'a> Reader<'a> {
             return Vec::new();
         };
         let tables = items.iter().enumerate().filter_map(|(index, item)| {
-            let Value::Table(table) = &item.value else { return None };
+            let Value::Table(table) = &item.value else {
+                return None;
+            };
             Some(Self {
                 table: Some(table),
                 origin: item.origin.clone(),
@@ -89,8 +91,11 @@ impl<'a> Reader<'a> {
         let given = self.node(name).or_else(|| self.node(&file));
         let origin = given.map_or_else(|| self.origin.clone(), |node| node.origin.clone());
         let key = format!("{}{name}", self.shown);
-        let problem =
-            Problem { origin, key: key.trim_end_matches('.').to_owned(), message: message.into() };
+        let problem = Problem {
+            origin,
+            key: key.trim_end_matches('.').to_owned(),
+            message: message.into(),
+        };
         self.gathered.problems.borrow_mut().push(problem);
     }
 
@@ -130,7 +135,9 @@ impl<'a> Reader<'a> {
 
     pub(super) fn address(&self, name: &str) -> SocketAddr {
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.text(name).and_then(|text| text.parse().ok()).unwrap_or(unset)
+        self.text(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(unset)
     }
 
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
@@ -148,7 +155,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn networks(&self, name: &str) -> Vec<IpNet> {
-        self.texts(name).iter().filter_map(|text| setting::network(text)).collect()
+        self.texts(name)
+            .iter()
+            .filter_map(|text| setting::network(text))
+            .collect()
     }
 
     /// A secret, from its own setting or from the file that `<name>_file` names.
@@ -156,7 +166,9 @@ impl<'a> Reader<'a> {
         let file = format!("{name}_file");
         let path = self.node(&file).and_then(text_of);
         let text = self.text(name);
-        let Some(path) = path else { return text.map(Secret::new) };
+        let Some(path) = path else {
+            return text.map(Secret::new);
+        };
         if text.is_some() {
             self.refuse(&file, format!("{name} is given too: one of them must go"));
         }

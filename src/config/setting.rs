@@ -46,9 +46,18 @@ pub(super) enum Kind {
     Path,
     Url,
     Flag,
-    Count { min: u64, max: u64 },
-    Bytes { min: u64, max: u64 },
-    Span { min: Duration, max: Duration },
+    Count {
+        min: u64,
+        max: u64,
+    },
+    Bytes {
+        min: u64,
+        max: u64,
+    },
+    Span {
+        min: Duration,
+        max: Duration,
+    },
     Address,
     Network,
     Pattern,
@@ -61,12 +70,18 @@ pub(super) enum Kind {
 impl Kind {
     /// From `min` to `max` seconds.
     pub(super) const fn seconds(min: u64, max: u64) -> Self {
-        Self::Span { min: Duration::from_secs(min), max: Duration::from_secs(max) }
+        Self::Span {
+            min: Duration::from_secs(min),
+            max: Duration::from_secs(max),
+        }
     }
 
     /// What `raw` says, given outside a file, where texts need no quotes and lists no brackets.
     pub(super) fn interpret(&self, raw: &str, origin: &Origin) -> Node {
-        let text = || Node { value: Value::Text(raw.to_owned()), origin: origin.clone() };
+        let text = || Node {
+            value: Value::Text(raw.to_owned()),
+            origin: origin.clone(),
+        };
         let quoted = raw.starts_with(['"', '\'']);
         match self {
             Self::Flag | Self::Count { .. } | Self::Bytes { .. } | Self::Any => {
@@ -76,9 +91,15 @@ impl Kind {
                 value::parse_value(raw, origin).unwrap_or_else(text)
             }
             Self::List(item) => {
-                let parts = raw.split(',').map(str::trim).filter(|part| !part.is_empty());
+                let parts = raw
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
                 let items = parts.map(|part| item.interpret(part, origin)).collect();
-                Node { value: Value::List(items), origin: origin.clone() }
+                Node {
+                    value: Value::List(items),
+                    origin: origin.clone(),
+                }
             }
             _ if quoted => value::parse_value(raw, origin).unwrap_or_else(text),
             _ => text(),
@@ -96,7 +117,10 @@ impl Kind {
             (Self::Count { min, max } | Self::Bytes { min, max }, Value::Integer(number)) => {
                 match u64::try_from(*number) {
                     Ok(n) if (*min..=*max).contains(&n) => Ok(()),
-                    _ => Err(format!("{number} is out of range: expected {}", self.describe())),
+                    _ => Err(format!(
+                        "{number} is out of range: expected {}",
+                        self.describe()
+                    )),
                 }
             }
             (Self::List(item), Value::List(items)) => {
@@ -115,12 +139,17 @@ impl Kind {
         match self {
             Self::Span { min, max } => match duration(text) {
                 Some(span) if (*min..=*max).contains(&span) => Ok(()),
-                Some(_) => Err(format!("{text} is out of range: expected {}", self.describe())),
+                Some(_) => Err(format!(
+                    "{text} is out of range: expected {}",
+                    self.describe()
+                )),
                 None => Err(expected()),
             },
             Self::Address => text.parse::<SocketAddr>().map(drop).map_err(|_| expected()),
             Self::Network => network(text).map(drop).ok_or_else(expected),
-            Self::Pattern => Pattern::parse(text).map(drop).map_err(|error| error.to_string()),
+            Self::Pattern => Pattern::parse(text)
+                .map(drop)
+                .map_err(|error| error.to_string()),
             Self::Choice(choices) if choices.contains(&text) => Ok(()),
             Self::Choice(_) => Err(expected()),
             Self::Url => url(text).then_some(()).ok_or_else(expected),
@@ -143,13 +172,20 @@ impl Kind {
             Self::Count { min, max } => format!("a number from {min} to {max}"),
             Self::Bytes { min, max } => format!("a number of bytes from {min} to {max}"),
             Self::Span { min, max } => {
-                format!("a duration like \"25s\" from {} to {}", spell(*min), spell(*max))
+                format!(
+                    "a duration like \"25s\" from {} to {}",
+                    spell(*min),
+                    spell(*max)
+                )
             }
             Self::Address => "an address with a port like \"127.0.0.1:8080\"".into(),
             Self::Network => "an address or a range like \"10.0.0.0/8\"".into(),
             Self::Pattern => "a channel pattern like \"room-*\"".into(),
             Self::Choice(choices) => {
-                let quoted: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
+                let quoted: Vec<_> = choices
+                    .iter()
+                    .map(|choice| format!("\"{choice}\""))
+                    .collect();
                 format!("one of {}", quoted.join(", "))
             }
             Self::List(item) => format!("a list: {}", item.describe()),
@@ -190,13 +226,16 @@ pub fn spell(span: Duration) -> String {
 /// Reads a range of addresses; an address alone is a range of one.
 pub fn network(text: &str) -> Option<IpNet> {
     let net = text.parse::<IpNet>().ok();
-    net.or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
+    net.or_else(|| {
+        text.parse()
+            .ok()
+            .map(|address: std::net::IpAddr| IpNet::from(address))
+    })
 }
 
 fn url(text: &str) -> bool {
-    text.parse::<http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-    })
+    text.parse::<http::Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
 #[cfg(test)]
@@ -215,7 +254,16 @@ mod tests {
         ] {
             assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
-        for bad in ["", "5", "s", "-5s", "1.5s", "5 s", "5min", "99999999999999999999s"] {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "1.5s",
+            "5 s",
+            "5min",
+            "99999999999999999999s",
+        ] {
             assert_eq!(duration(bad), None, "{bad}");
         }
     }
@@ -231,7 +279,10 @@ mod tests {
     #[test]
     fn networks_take_single_addresses_too() {
         assert_eq!(network("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
-        assert_eq!(network("2001:db8::/32").unwrap().to_string(), "2001:db8::/32");
+        assert_eq!(
+            network("2001:db8::/32").unwrap().to_string(),
+            "2001:db8::/32"
+        );
         assert!(network("10.0.0.0/33").is_none());
     }
 }

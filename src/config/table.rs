@@ -5,6 +5,7 @@
 mod access;
 mod edge;
 mod later;
+mod limits;
 mod rest;
 mod services;
 
@@ -18,15 +19,33 @@ const fn setting(
     default: &'static str,
     about: &'static str,
 ) -> Setting {
-    Setting { key, kind, default: Fallback::Value(default), live: false, about }
+    Setting {
+        key,
+        kind,
+        default: Fallback::Value(default),
+        live: false,
+        about,
+    }
 }
 
 const fn optional(key: &'static str, kind: Kind, about: &'static str) -> Setting {
-    Setting { key, kind, default: Fallback::Unset, live: false, about }
+    Setting {
+        key,
+        kind,
+        default: Fallback::Unset,
+        live: false,
+        about,
+    }
 }
 
 const fn required(key: &'static str, kind: Kind, about: &'static str) -> Setting {
-    Setting { key, kind, default: Fallback::Required, live: false, about }
+    Setting {
+        key,
+        kind,
+        default: Fallback::Required,
+        live: false,
+        about,
+    }
 }
 
 impl Setting {
@@ -35,15 +54,24 @@ impl Setting {
     }
 
     const fn computed(self, how: &'static str) -> Self {
-        Self { default: Fallback::Computed(how), ..self }
+        Self {
+            default: Fallback::Computed(how),
+            ..self
+        }
     }
 }
 
 /// Every setting, section by section.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
-    [edge::SETTINGS, services::SETTINGS, access::SETTINGS, rest::SETTINGS, later::SETTINGS]
-        .into_iter()
-        .flatten()
+    let sections = [
+        edge::SETTINGS,
+        services::SETTINGS,
+        access::SETTINGS,
+        limits::SETTINGS,
+        rest::SETTINGS,
+        later::SETTINGS,
+    ];
+    sections.into_iter().flatten()
 }
 
 /// The setting of a key as the table spells it.
@@ -66,11 +94,18 @@ pub(super) struct Place {
 /// What `key` (as the table spells it) stands for.
 pub(super) fn place(key: &str) -> Place {
     let below = |rest: &str| {
-        all().any(|s| s.key.strip_prefix(key).is_some_and(|tail| tail.starts_with(rest)))
+        all().any(|s| {
+            s.key
+                .strip_prefix(key)
+                .is_some_and(|tail| tail.starts_with(rest))
+        })
     };
     Place {
         leaf: find(key),
-        file_of: key.strip_suffix("_file").and_then(find).filter(|s| s.kind == Kind::Secret),
+        file_of: key
+            .strip_suffix("_file")
+            .and_then(find)
+            .filter(|s| s.kind == Kind::Secret),
         table: below("."),
         list: below("[]."),
     }
@@ -85,7 +120,9 @@ pub(super) fn names(prefix: &str) -> Vec<String> {
         }
     };
     for setting in all() {
-        let Some(rest) = setting.key.strip_prefix(prefix) else { continue };
+        let Some(rest) = setting.key.strip_prefix(prefix) else {
+            continue;
+        };
         let name = rest.split('.').next().unwrap_or(rest);
         add(name.trim_end_matches("[]"));
         if setting.kind == Kind::Secret && !rest.contains('.') {
@@ -130,7 +167,11 @@ pub(super) fn kind_of(key: &str) -> Option<Kind> {
 
 /// Whether `key` in the table at `path` is one of a secret's two forms.
 pub(super) fn is_secret_pair(path: &str, key: &str) -> bool {
-    let full = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let full = if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    };
     let place = place(&spelling(&full));
     place.file_of.is_some() || place.leaf.is_some_and(|leaf| leaf.kind == Kind::Secret)
 }
@@ -144,8 +185,14 @@ mod tests {
         let mut keys = std::collections::BTreeSet::new();
         for setting in all() {
             assert!(keys.insert(setting.key), "{} stands twice", setting.key);
-            assert!(!setting.about.ends_with('.'), "{} ends with a full stop", setting.key);
-            let Fallback::Value(raw) = setting.default else { continue };
+            assert!(
+                !setting.about.ends_with('.'),
+                "{} ends with a full stop",
+                setting.key
+            );
+            let Fallback::Value(raw) = setting.default else {
+                continue;
+            };
             let node = setting.kind.interpret(raw, &crate::config::Origin::Default);
             assert_eq!(setting.kind.check(&node.value), Ok(()), "{}", setting.key);
         }

@@ -69,13 +69,19 @@ pub(super) fn parse_file(path: &Arc<PathBuf>, text: &str, problems: &mut Vec<Pro
         key: String::new(),
         message: error.message().lines().collect::<Vec<_>>().join(", "),
     }));
-    if errors.is_empty() { from_table(table.into_inner(), &at) } else { Table::new() }
+    if errors.is_empty() {
+        from_table(table.into_inner(), &at)
+    } else {
+        Table::new()
+    }
 }
 
 /// Reads one TOML value, as on the right of `=`.
 pub(super) fn parse_value(text: &str, origin: &Origin) -> Option<Node> {
     let value = DeValue::parse(text).ok()?;
-    Some(from_value(value.into_inner(), origin.clone(), &|_| origin.clone()))
+    Some(from_value(value.into_inner(), origin.clone(), &|_| {
+        origin.clone()
+    }))
 }
 
 type At<'a> = dyn Fn(std::ops::Range<usize>) -> Origin + 'a;

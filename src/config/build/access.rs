@@ -1,10 +1,12 @@
 //! `[auth]`, `[limits]`, `[[channel]]`: who may do what, and how much.
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::super::reader::Reader;
 use super::super::secret::Secret;
 use crate::channel::{Access, ChannelRule, HistoryRule, Pattern, SlowPolicy};
+use crate::limits::{self, RateConfig};
 use crate::session;
 
 /// What tokens are signed with by `pogo token new` and `--dev`.
@@ -30,6 +32,33 @@ pub(super) fn session(root: &Reader<'_>) -> session::Settings {
         ping_interval: edge.span("ping_interval"),
         max_channels: limits.count("channels"),
         mailbox_bytes: edge.count("mailbox_bytes"),
+        max_refusals: u32::try_from(limits.count("max_refusals")).unwrap_or(u32::MAX),
+        refusal_pause: limits.span("refusal_pause"),
+    }
+}
+
+pub(super) fn limits(root: &Reader<'_>) -> limits::Config {
+    let section = root.table("limits");
+    let narrow = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    let rate = |name| {
+        let rate = section.table(name);
+        RateConfig::new(
+            narrow(rate.count("per_second")),
+            narrow(rate.count("burst")),
+        )
+    };
+    limits::Config {
+        connects: rate("connects"),
+        commands: rate("commands"),
+        failed_tokens: rate("failed_tokens"),
+        requests: rate("requests"),
+        connections: NonZeroU32::new(narrow(section.count("connections")))
+            .unwrap_or(NonZeroU32::MIN),
+        deny: section.networks("deny"),
+        allow: section.networks("allow"),
+        max_tracked_addresses: NonZeroUsize::new(section.count("max_tracked_addresses"))
+            .unwrap_or(NonZeroUsize::MIN),
+        sweep_interval: section.span("sweep_interval"),
     }
 }
 
@@ -42,7 +71,10 @@ pub(super) fn signing(root: &Reader<'_>) -> Option<Signing> {
             secret: entry.secret("secret")?,
             issuer: entry.text("issuer"),
             audience: audience.clone(),
-            algorithm: entry.texts("algorithms").into_iter().find(|name| name.starts_with("HS")),
+            algorithm: entry
+                .texts("algorithms")
+                .into_iter()
+                .find(|name| name.starts_with("HS")),
         })
     };
     of(&auth).or_else(|| auth.items("issuer").iter().find_map(of))
@@ -64,7 +96,9 @@ fn rule(entry: &Reader<'_>) -> Option<ChannelRule> {
     let history = entry.table("history");
     let history = HistoryRule {
         size: history.count_if_set("size").unwrap_or(100),
-        ttl: history.span_if_set("ttl").unwrap_or(Duration::from_secs(300)),
+        ttl: history
+            .span_if_set("ttl")
+            .unwrap_or(Duration::from_secs(300)),
     };
     let rule = ChannelRule {
         subscribe: access("subscribe"),

@@ -19,7 +19,10 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
     let trusted_proxies = section.networks("trusted_proxies");
     let proxy_protocol = section.flag("proxy_protocol");
     if proxy_protocol && trusted_proxies.is_empty() {
-        section.refuse("proxy_protocol", "needs edge.trusted_proxies: whose header is believed");
+        section.refuse(
+            "proxy_protocol",
+            "needs edge.trusted_proxies: whose header is believed",
+        );
     }
     edge::Config {
         listen: section.address("listen"),
@@ -56,7 +59,10 @@ fn encodings(section: &Reader<'_>) -> Vec<Encoding> {
     let known = names.iter().filter_map(|name| match name.as_str() {
         "json" => Some(Encoding::Json),
         other => {
-            section.refuse("encodings", format!("{other} is not available in this version"));
+            section.refuse(
+                "encodings",
+                format!("{other} is not available in this version"),
+            );
             None
         }
     });
@@ -77,15 +83,24 @@ fn certificate(section: &Reader<'_>) -> Option<(PathBuf, PathBuf)> {
 
 /// One worker a core.
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(64)
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(64)
 }
 
 pub(super) fn control(root: &Reader<'_>) -> control::Config {
     let section = root.table("control");
     let client_ca = section.table("tls").existing("client_ca");
-    let tls = certificate(&section).map(|(cert, key)| Tls { cert, key, client_ca: client_ca.clone() });
+    let tls = certificate(&section).map(|(cert, key)| Tls {
+        cert,
+        key,
+        client_ca: client_ca.clone(),
+    });
     if tls.is_none() && client_ca.is_some() {
-        section.refuse("tls.client_ca", "needs control.tls.cert and control.tls.key");
+        section.refuse(
+            "tls.client_ca",
+            "needs control.tls.cert and control.tls.key",
+        );
     }
     let entries = section.items("keys");
     let keys: Vec<Key> = entries.iter().filter_map(control_key).collect();
@@ -110,7 +125,9 @@ fn control_key(entry: &Reader<'_>) -> Option<Key> {
     }
     let scopes = names.iter().filter_map(|name| {
         let scope = name.parse::<Scope>();
-        scope.map_err(|error| entry.refuse("scopes", format!("`{name}`: {error}"))).ok()
+        scope
+            .map_err(|error| entry.refuse("scopes", format!("`{name}`: {error}")))
+            .ok()
     });
     let scopes = scopes.collect();
     Some(Key::new(name?, &secret?, scopes))
@@ -170,7 +187,10 @@ pub(super) fn admin(root: &Reader<'_>) -> admin::Config {
         let secret = api_key(key)?;
         Some(admin::Key { name, secret })
     });
-    admin::Config { listen: section.address("listen"), keys: keys.collect() }
+    admin::Config {
+        listen: section.address("listen"),
+        keys: keys.collect(),
+    }
 }
 
 /// The secret of a named key, which must not be guessable.

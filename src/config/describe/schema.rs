@@ -44,7 +44,11 @@ fn object(prefix: &str) -> Json {
         if place.list {
             forms.push(json!({"type": "array", "items": object(&format!("{key}[]."))}));
         }
-        let form = if forms.len() == 1 { forms.remove(0) } else { json!({"anyOf": forms}) };
+        let form = if forms.len() == 1 {
+            forms.remove(0)
+        } else {
+            json!({"anyOf": forms})
+        };
         properties.insert(name, form);
     }
     let mut schema =
@@ -86,7 +90,7 @@ fn form(kind: Kind) -> Json {
         Kind::Choice(choices) => json!({"enum": choices}),
         Kind::List(item) => {
             let item = form(*item);
-            json!({"anyOf": [{"type": "array", "items": item.clone()}, item]})
+            json!({"anyOf": [{"type": "array", "items": item}, item]})
         }
         Kind::Any => json!({}),
     }

@@ -56,7 +56,10 @@ fn the_schema_names_every_setting() {
         }
         assert!(!at.is_null(), "{} is missing", setting.key);
     }
-    assert_eq!(schema["properties"]["edge"]["properties"]["listen"]["default"], "0.0.0.0:8080");
+    assert_eq!(
+        schema["properties"]["edge"]["properties"]["listen"]["default"],
+        "0.0.0.0:8080"
+    );
 }
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
@@ -64,7 +67,10 @@ const START: &str = "<!-- settings: written by `cargo test docs_hold -- --ignore
 
 fn with_reference(docs: &str) -> String {
     let head = docs.split(START).next().unwrap();
-    format!("{head}{START}\n{}", reference().trim_end().to_owned() + "\n")
+    format!(
+        "{head}{START}\n{}",
+        reference().trim_end().to_owned() + "\n"
+    )
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The settings of `[auth]`, `[limits]` and `[[channel]]`.
+//! The settings of `[auth]`.
 
 use super::super::setting::{Kind, Setting};
-use super::{optional, required, setting};
+use super::{optional, setting};
 use std::time::Duration;
 
 const ALGORITHMS: Kind = Kind::List(&Kind::Choice(&[
@@ -9,9 +9,14 @@ const ALGORITHMS: Kind = Kind::List(&Kind::Choice(&[
     "ES384", "EdDSA",
 ]));
 const DAY: u64 = 86_400;
-const SHORT: Kind = Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(600) };
-const MANY: Kind = Kind::Count { min: 1, max: 100_000_000 };
-const WHO: Kind = Kind::Choice(&["anyone", "token", "capability", "nobody"]);
+const SHORT: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(600),
+};
+const MANY: Kind = Kind::Count {
+    min: 1,
+    max: 100_000_000,
+};
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting(
@@ -33,8 +38,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Shared secret for HS256, HS384 and HS512: at least 32, 48 and 64 bytes (RFC 7518, 3.2)",
     )
     .live(),
-    optional("auth.public_key_file", Kind::Path, "PEM file with a public key").live(),
-    optional("auth.jwks_url", Kind::Url, "Where a key set (JWKS, RFC 7517) is fetched").live(),
+    optional(
+        "auth.public_key_file",
+        Kind::Path,
+        "PEM file with a public key",
+    )
+    .live(),
+    optional(
+        "auth.jwks_url",
+        Kind::Url,
+        "Where a key set (JWKS, RFC 7517) is fetched",
+    )
+    .live(),
     optional(
         "auth.audience",
         Kind::List(&Kind::Text),
@@ -47,17 +62,43 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The exact iss of tokens by the keys above. Unset: any, or none",
     )
     .live(),
-    optional("auth.issuer[].issuer", Kind::Text, "The exact iss of its tokens").live(),
-    optional("auth.issuer[].algorithms", ALGORITHMS, "As auth.algorithms, for this entry").live(),
-    optional("auth.issuer[].secret", Kind::Secret, "As auth.secret, for this entry").live(),
+    optional(
+        "auth.issuer[].issuer",
+        Kind::Text,
+        "The exact iss of its tokens",
+    )
+    .live(),
+    optional(
+        "auth.issuer[].algorithms",
+        ALGORITHMS,
+        "As auth.algorithms, for this entry",
+    )
+    .live(),
+    optional(
+        "auth.issuer[].secret",
+        Kind::Secret,
+        "As auth.secret, for this entry",
+    )
+    .live(),
     optional(
         "auth.issuer[].public_key_file",
         Kind::Path,
         "As auth.public_key_file, for this entry",
     )
     .live(),
-    optional("auth.issuer[].jwks_url", Kind::Url, "As auth.jwks_url, for this entry").live(),
-    setting("auth.leeway", Kind::seconds(0, 300), "5s", "How far clocks may differ").live(),
+    optional(
+        "auth.issuer[].jwks_url",
+        Kind::Url,
+        "As auth.jwks_url, for this entry",
+    )
+    .live(),
+    setting(
+        "auth.leeway",
+        Kind::seconds(0, 300),
+        "5s",
+        "How far clocks may differ",
+    )
+    .live(),
     setting(
         "auth.expiry_warning",
         Kind::seconds(0, DAY),
@@ -72,10 +113,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Longest time from a token's iat (or from now) to its exp; revocations are kept as long",
     )
     .live(),
-    setting("auth.jwks.timeout", SHORT, "5s", "For a whole fetch of a key set"),
+    setting(
+        "auth.jwks.timeout",
+        SHORT,
+        "5s",
+        "For a whole fetch of a key set",
+    ),
     setting(
         "auth.jwks.max_body_bytes",
-        Kind::Bytes { min: 1_024, max: 64 << 20 },
+        Kind::Bytes {
+            min: 1_024,
+            max: 64 << 20,
+        },
         "1048576",
         "Longest key set",
     ),
@@ -88,7 +137,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "auth.jwks.min_refetch_interval",
-        Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(DAY) },
+        Kind::Span {
+            min: Duration::from_millis(10),
+            max: Duration::from_secs(DAY),
+        },
         "30s",
         "Two fetches are never closer than this, whatever unknown kid asks for them",
     ),
@@ -98,57 +150,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "1h",
         "An older set, because its source is down, counts no more",
     ),
-    setting("auth.jwks.max_waiting", MANY, "1024", "Most tokens that wait for a fetch"),
     setting(
-        "limits.channels",
-        Kind::Count { min: 1, max: 1_000_000 },
-        "1000",
-        "Most channels that one session may be on",
-    )
-    .live(),
-    required("channel[].pattern", Kind::Pattern, "The names it governs; the first match counts")
-        .live(),
-    optional(
-        "channel[].subscribe",
-        WHO,
-        "Who may subscribe without more",
-    )
-    .computed("token; capability for names starting private- or presence-")
-    .live(),
-    optional(
-        "channel[].publish",
-        WHO,
-        "Which sessions may publish",
-    )
-    .computed("capability")
-    .live(),
-    setting(
-        "channel[].presence",
-        Kind::Flag,
-        "false",
-        "Whether members are kept and join and leave are told; names starting presence- always do",
-    )
-    .live(),
-    optional(
-        "channel[].history.size",
-        Kind::Count { min: 1, max: 1_000_000 },
-        "Most publications that are retained",
-    )
-    .computed("100, where history is given")
-    .live(),
-    optional(
-        "channel[].history.ttl",
-        Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(365 * DAY) },
-        "Longest age of what is retained",
-    )
-    .computed("5m, where history is given")
-    .live(),
-    setting(
-        "channel[].slow",
-        Kind::Choice(&["disconnect", "drop_oldest"]),
-        "disconnect",
-        "What happens to a session whose mailbox is full: closed with 4101, or its oldest \
-         publications of the channel are dropped and pogo:gap says so",
-    )
-    .live(),
+        "auth.jwks.max_waiting",
+        MANY,
+        "1024",
+        "Most tokens that wait for a fetch",
+    ),
 ];

@@ -4,20 +4,41 @@ use super::super::setting::{Kind, Setting};
 use super::{optional, setting};
 use std::time::Duration;
 
-const SHORT: Kind = Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(600) };
-const SPAN: Kind = Kind::Span { min: Duration::from_millis(10), max: Duration::from_secs(86_400) };
-const MANY: Kind = Kind::Count { min: 1, max: 100_000_000 };
-const ROOM: Kind = Kind::Bytes { min: 1_024, max: 1 << 40 };
+const SHORT: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(600),
+};
+const SPAN: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(86_400),
+};
+const MANY: Kind = Kind::Count {
+    min: 1,
+    max: 100_000_000,
+};
+const ROOM: Kind = Kind::Bytes {
+    min: 1_024,
+    max: 1 << 40,
+};
 
 pub(super) const SETTINGS: &[Setting] = &[
-    setting("edge.listen", Kind::Address, "0.0.0.0:8080", "Where clients connect"),
+    setting(
+        "edge.listen",
+        Kind::Address,
+        "0.0.0.0:8080",
+        "Where clients connect",
+    ),
     optional(
         "edge.tls.cert",
         Kind::Path,
         "PEM file with the certificate chain, the server's own first; read again when it changes. \
          Without it the edge speaks plain text",
     ),
-    optional("edge.tls.key", Kind::Path, "PEM file with the certificate's private key"),
+    optional(
+        "edge.tls.key",
+        Kind::Path,
+        "PEM file with the certificate's private key",
+    ),
     optional(
         "edge.allowed_origins",
         Kind::List(&Kind::Text),
@@ -47,7 +68,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "edge.max_frame_bytes",
-        Kind::Bytes { min: 1_024, max: 16 << 20 },
+        Kind::Bytes {
+            min: 1_024,
+            max: 16 << 20,
+        },
         "65536",
         "Longest WebSocket frame and message; longer ones close with 1009",
     ),
@@ -90,8 +114,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "false",
         "Whether ?token= is taken in the handshake; proxies write queries into their logs",
     ),
-    optional("edge.workers", Kind::Count { min: 1, max: 64 }, "Threads that own the sessions")
-        .computed("one a core"),
+    optional(
+        "edge.workers",
+        Kind::Count { min: 1, max: 64 },
+        "Threads that own the sessions",
+    )
+    .computed("one a core"),
     setting(
         "edge.header_deadline",
         SHORT,
@@ -104,5 +132,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "256",
         "Handshakes in flight; further connections wait in the kernel's backlog",
     ),
-    setting("edge.max_sessions", MANY, "100000", "Most sessions on this node; beyond it 503"),
+    setting(
+        "edge.max_sessions",
+        MANY,
+        "100000",
+        "Most sessions on this node; beyond it 503",
+    ),
 ];
