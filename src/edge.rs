@@ -2,6 +2,7 @@
 //! The front half turns a TCP connection into a [`Connection`] and hands it to [`Sessions`].
 
 mod connection;
+mod worker;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,8 +12,9 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 pub use connection::{Busy, Connection, Credential, Sessions};
+pub use worker::{PoolServices, WorkerError, Workers};
 
-use crate::protocol::Encoding;
+use crate::protocol::{Encoding, frame};
 
 /// The edge's settings, checked.
 #[derive(Debug, Clone)]
@@ -49,6 +51,10 @@ pub struct Config {
     pub max_handshakes: usize,
     /// Most sessions on this node.
     pub max_sessions: usize,
+    /// How long the broker or a key server may take over one command.
+    pub operation_timeout: Duration,
+    /// Most frames that one message may come in.
+    pub max_fragments: u32,
     /// The page at `GET /`; `None`: 426.
     pub demo_page: Option<Bytes>,
 }
@@ -81,7 +87,20 @@ impl Default for Config {
             header_deadline: Duration::from_secs(5),
             max_handshakes: 256,
             max_sessions: 100_000,
+            operation_timeout: Duration::from_secs(10),
+            max_fragments: 64,
             demo_page: None,
+        }
+    }
+}
+
+impl Config {
+    /// What a client may send.
+    pub fn frame_limits(&self) -> frame::Limits {
+        frame::Limits {
+            max_message_bytes: self.max_frame_bytes,
+            max_fragments: self.max_fragments,
+            ..frame::Limits::default()
         }
     }
 }

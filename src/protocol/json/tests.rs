@@ -1,7 +1,6 @@
 //! Commands as clients write them, well and badly.
 
 mod events;
-mod reference;
 
 use proptest::prelude::*;
 

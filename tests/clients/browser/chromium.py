@@ -102,7 +102,6 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", url=url)
-        page.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
         return page
 
 

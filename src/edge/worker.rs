@@ -1,0 +1,307 @@
+//! A worker: one thread that owns its sockets, their sessions, its part of the subscription
+//! table and its timers. Nothing of that is shared, so nothing is locked. Other threads reach it
+//! through its inbox only.
+//!
+//! A turn: take what came from other threads, read what sockets have to say, walk one slice of
+//! fan-out, flush the mailboxes that were filled, fire deadlines. Replies and small channels so
+//! never wait for more than one slice of a huge channel.
+
+mod act;
+mod adopt;
+mod client;
+mod effects;
+mod fanout;
+mod flush;
+mod inbox;
+mod mailbox;
+mod operations;
+mod pool;
+mod read;
+mod table;
+mod timers;
+mod transport;
+
+pub use pool::{PoolServices, WorkerError, Workers};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use slab::Slab;
+
+use client::{Client, Phase};
+use inbox::{Inbox, Input};
+use mailbox::{Bounds, SpareRings};
+use operations::Services;
+use table::Table;
+use timers::Timers;
+
+use crate::clock::Now;
+use crate::code::CloseCode;
+use crate::hub::{WorkerId, WorkerMessage};
+use crate::metrics::Metrics;
+use crate::protocol::frame;
+use crate::session::{Effect, Shared};
+use crate::session_id::SessionId;
+
+/// The token of the inbox's wake-up; connections have their keys.
+const WAKE: Token = Token(usize::MAX);
+/// Most socket events taken in one turn.
+const EVENTS: usize = 1024;
+/// What one read takes at most; the worker's sockets share the space.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// How long a peer may take to receive a close frame and to answer it.
+const CLOSE_LINGER: Duration = Duration::from_secs(2);
+
+/// What the node reads of a worker without asking it.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    /// Sessions, those under way to it included.
+    sessions: AtomicUsize,
+    /// Bytes in its mailboxes.
+    mailbox_bytes: AtomicUsize,
+    /// Bytes in the largest of them, as of its last turn with one.
+    largest: AtomicUsize,
+}
+
+/// What a worker is made of.
+struct Worker {
+    id: WorkerId,
+    bounds: Bounds,
+    mailbox_total_bytes: usize,
+    frame_limits: Arc<frame::Limits>,
+    services: Arc<Services>,
+    shared: Arc<Shared>,
+    metrics: Metrics,
+    gauges: Arc<Gauges>,
+    peers: Arc<pool::Peers>,
+    inbox: Arc<Inbox>,
+    poll: Poll,
+    clients: Slab<Box<Client>>,
+    by_id: BTreeMap<SessionId, u32>,
+    table: Table,
+    timers: Timers,
+    /// Channels whose walk goes on, round robin.
+    walks: VecDeque<u32>,
+    /// Clients whose mailboxes have something new.
+    dirty: Vec<u32>,
+    /// Clients that may have more to read.
+    unread: Vec<u32>,
+    /// Clients that could not keep up.
+    overflown: Vec<u32>,
+    effects: Vec<Effect>,
+    spare_effects: Vec<Effect>,
+    spare_rings: SpareRings,
+    scratch: Box<[u8]>,
+    cork: Vec<u8>,
+    mailbox_bytes: usize,
+    now: Now,
+    stopping: bool,
+}
+
+impl Worker {
+    /// Runs until it is told to stop and every connection is gone.
+    fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut inputs = Vec::new();
+        while !(self.stopping && self.clients.is_empty()) {
+            match self.poll.poll(&mut events, self.sleep_time()) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    tracing::error!(%error, worker = self.id, "polling failed");
+                    return;
+                }
+                _ => self.inbox.awake(),
+            }
+            self.now = Now::read();
+            self.inbox.take(&mut inputs);
+            for input in inputs.drain(..) {
+                self.take(input);
+            }
+            for event in &events {
+                self.on_event(event);
+            }
+            self.read_again();
+            self.walk();
+            self.flush();
+            self.fire_timers();
+            self.report();
+        }
+    }
+
+    /// How long the next poll may sleep.
+    fn sleep_time(&self) -> Option<Duration> {
+        let busy = !self.walks.is_empty()
+            || !self.unread.is_empty()
+            || !self.dirty.is_empty()
+            || !self.inbox.may_sleep();
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|at| {
+            let left = at.saturating_duration_since(Instant::now());
+            // The kernel counts milliseconds: waking early would only turn the loop.
+            left + Duration::from_micros(999)
+        })
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Message(WorkerMessage::Deliver(delivery)) => {
+                if let Some(channel) = self.table.enqueue(delivery) {
+                    self.walks.push_back(channel);
+                }
+            }
+            Input::Message(WorkerMessage::List {
+                filter,
+                after,
+                limit,
+                reply,
+            }) => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.list(&filter, after, limit));
+            }
+            Input::Message(WorkerMessage::Act {
+                filter,
+                action,
+                reply,
+            }) => {
+                let _ = reply.send(self.act(&filter, &action));
+            }
+            Input::Message(WorkerMessage::Drain { period }) => self.drain(period),
+            Input::Adopt(connection) => self.adopt(*connection),
+            Input::Finished {
+                connection,
+                finished,
+            } => self.finished(connection, finished),
+            Input::TimedOut { connection } => self.timed_out(connection),
+            Input::CutLargest => self.cut_largest(),
+            Input::Stop => {
+                self.stopping = true;
+                for key in self.keys() {
+                    self.close(key, CloseCode::Draining);
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: &mio::event::Event) {
+        if event.token() == WAKE {
+            return;
+        }
+        let key = table::key(event.token().0);
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if event.is_writable() && client.blocked {
+            client.blocked = false;
+            if !std::mem::replace(&mut client.dirty, true) {
+                self.dirty.push(key);
+            }
+        }
+        client.hung_up |= event.is_read_closed() || event.is_error();
+        if event.is_readable() || client.hung_up {
+            self.read(key);
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.now.instant;
+        while let Some((at, key)) = self.timers.pop(now) {
+            let Some(client) = self.clients.get_mut(key as usize) else {
+                continue;
+            };
+            if client.armed != Some(at) {
+                continue;
+            }
+            client.armed = None;
+            match client.deadline() {
+                Some(deadline) if deadline <= now => self.on_deadline(key),
+                _ => {}
+            }
+            self.arm(key);
+        }
+    }
+
+    fn on_deadline(&mut self, key: u32) {
+        let now = self.now;
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.instant);
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        match client.phase {
+            Phase::Closing(until) | Phase::Lingering(until) => {
+                if until <= now.instant {
+                    self.remove(key);
+                }
+            }
+            Phase::Gone => {}
+            Phase::Open => {
+                let (drain, reader) = (client.drain_at, client.reader.deadline());
+                if due(drain) {
+                    self.close(key, CloseCode::Draining);
+                } else if due(reader) {
+                    self.close(key, CloseCode::Policy);
+                } else if let Some(session) = &mut client.session {
+                    session.on_deadline(now, &mut self.effects);
+                    self.carry_out(key);
+                }
+            }
+        }
+    }
+
+    /// Sees to it that the worker wakes for the client's next deadline.
+    fn arm(&mut self, key: u32) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        let Some(deadline) = client.deadline() else {
+            return;
+        };
+        if client.armed.is_none_or(|armed| deadline < armed) {
+            client.armed = Some(deadline);
+            self.timers.arm(deadline, key);
+        }
+    }
+
+    /// Shows the node how this worker stands, and asks for relief where the node's mailboxes
+    /// together hold too much.
+    fn report(&mut self) {
+        let held = self
+            .gauges
+            .mailbox_bytes
+            .swap(self.mailbox_bytes, Ordering::Relaxed);
+        if self.mailbox_bytes > held && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
+            let largest = self
+                .clients
+                .iter()
+                .map(|(_, client)| client.waiting_bytes())
+                .max();
+            self.gauges
+                .largest
+                .store(largest.unwrap_or_default(), Ordering::Relaxed);
+            self.peers.cut_largest();
+        }
+    }
+
+    /// The node's mailboxes hold too much: the largest goes.
+    fn cut_largest(&mut self) {
+        let largest = self
+            .clients
+            .iter()
+            .max_by_key(|(_, client)| client.waiting_bytes());
+        let Some((key, client)) = largest else { return };
+        if client.phase == Phase::Open && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
+            self.close(table::key(key), CloseCode::SlowConsumer);
+        }
+    }
+
+    fn keys(&self) -> Vec<u32> {
+        self.clients
+            .iter()
+            .map(|(key, _)| table::key(key))
+            .collect()
+    }
+}

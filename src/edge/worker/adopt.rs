@@ -1,0 +1,216 @@
+//! The two ends of a connection: taking it over from the handshake, and letting go of it.
+
+use std::sync::atomic::Ordering;
+
+use mio::{Interest, Token};
+
+use super::client::{Client, Phase};
+use super::mailbox::{Entry, Kind, Mailbox};
+use super::transport::Transport;
+use super::{CLOSE_LINGER, Worker, table};
+use crate::code::CloseCode;
+use crate::edge::connection::{Connection, Credential};
+use crate::event_log::EventKind;
+use crate::metrics::{CodeLabel, ProtocolLabel};
+use crate::protocol::frame::{self, FrameReader};
+use crate::session::{Effect, Opening, Session};
+use crate::session_id::SessionId;
+
+/// The label of connections that ended without a close frame (RFC 6455, 7.1.5).
+const LOST: u16 = 1006;
+
+impl Worker {
+    /// Takes a connection over and begins its session.
+    pub(super) fn adopt(&mut self, connection: Connection) {
+        let Connection {
+            stream,
+            tls,
+            early,
+            address,
+            encoding,
+            credential,
+            permit,
+        } = connection;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        let entry = self.clients.vacant_entry();
+        let token = Token(entry.key());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(&mut stream, token, interest);
+        let id = SessionId::random();
+        let (Ok(()), Ok(id), false) = (registered, id, self.stopping) else {
+            tracing::error!("a connection could not be taken over");
+            self.gauges.sessions.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        let key = table::key(token.0);
+        let transport = match tls {
+            None => Transport::Plain(stream),
+            Some(tls) => Transport::Tls(stream, tls),
+        };
+        let reader = FrameReader::new(self.frame_limits.clone());
+        let client = Client::new(transport, reader, (encoding, address), permit);
+        entry.insert(Box::new(client));
+        self.metrics
+            .sessions
+            .get_or_create(&self.protocol_label(key))
+            .inc();
+        let grant = match credential {
+            Credential::Refused(code) => return self.close(key, code),
+            Credential::Granted(grant) => Some(grant),
+            Credential::None => None,
+        };
+        self.by_id.insert(id, key);
+        self.log(EventKind::Connected, id, None, None);
+        // The session is registered: from here on a revocation finds it.
+        let opening = Opening {
+            id,
+            address,
+            encoding,
+            grant,
+        };
+        let session = Session::open(self.shared.clone(), opening, self.now, &mut self.effects);
+        self.clients[key as usize].session = Some(session);
+        self.carry_out(key);
+        self.feed_copy(key, &early);
+        // Under TLS, plaintext may lie in rustls already, which no socket event tells.
+        self.read_soon(key);
+        self.arm(key);
+    }
+
+    fn protocol_label(&self, key: u32) -> ProtocolLabel {
+        ProtocolLabel {
+            protocol: self.clients[key as usize].encoding.subprotocol(),
+        }
+    }
+
+    /// Ends the session and sends a close frame, after what is queued unless the code says that
+    /// the client shall have nothing more.
+    pub(super) fn close(&mut self, key: u32, code: CloseCode) {
+        self.close_with(
+            key,
+            frame::close_frame(code),
+            code.wire().0,
+            drops_queue(code),
+        );
+    }
+
+    /// The client said goodbye: so do we.
+    pub(super) fn answer_close(&mut self, key: u32, code: Option<u16>) {
+        // A client's own code is no label: there are too many.
+        self.close_with(
+            key,
+            frame::close_reply(code),
+            CloseCode::Normal.wire().0,
+            true,
+        );
+    }
+
+    fn close_with(&mut self, key: u32, frame: bytes::Bytes, label: u16, drop_queue: bool) {
+        let until = self.now.instant + CLOSE_LINGER;
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if client.phase != Phase::Open {
+            return;
+        }
+        client.phase = Phase::Closing(until);
+        client.drain_at = None;
+        let before = client.mailbox.bytes();
+        if drop_queue {
+            client.mailbox.clear();
+        }
+        client.mailbox.push(
+            Entry {
+                frame,
+                kind: Kind::Reply,
+            },
+            &mut self.spare_rings,
+        );
+        self.mailbox_bytes = self.mailbox_bytes + client.mailbox.bytes() - before;
+        self.mark_dirty(key);
+        self.end_session(key, label);
+        self.arm(key);
+    }
+
+    /// The socket is gone, or has had its time.
+    pub(super) fn remove(&mut self, key: u32) {
+        self.end_session(key, LOST);
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if client.phase != Phase::Gone {
+            client.phase = Phase::Gone;
+            self.mailbox_bytes -= client.mailbox.bytes();
+            client.mailbox = Mailbox::default();
+            // A socket that cannot be deregistered is dropped below all the same.
+            let _ = self.poll.registry().deregister(client.transport.socket());
+            let _ = client.transport.socket().shutdown(std::net::Shutdown::Both);
+            self.metrics
+                .sessions
+                .get_or_create(&self.protocol_label(key))
+                .dec();
+            self.gauges.sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+        // While an operation is under way the key stays taken: its end must not meet another.
+        if self.clients[key as usize].operation.is_none() {
+            self.clients.remove(key as usize);
+        }
+    }
+
+    /// The session leaves everything; the connection may live on to send its close frame.
+    fn end_session(&mut self, key: u32, label: u16) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        let Some(mut session) = client.session.take() else {
+            return;
+        };
+        if let Some(operation) = &mut client.operation {
+            self.mailbox_bytes -= std::mem::take(&mut operation.held_bytes);
+            operation.held.clear();
+            operation.deferred.clear();
+            operation.backlog = Vec::new();
+        }
+        let id = session.id();
+        let mut effects = Vec::new();
+        session.end(&mut effects);
+        for effect in effects {
+            if let Effect::Leave {
+                channel,
+                slot,
+                present,
+            } = effect
+            {
+                self.leave(id, channel, slot, present);
+            }
+        }
+        self.by_id.remove(&id);
+        self.metrics
+            .disconnects
+            .get_or_create(&CodeLabel { code: label })
+            .inc();
+        self.log(EventKind::Disconnected, id, None, Some(label));
+    }
+}
+
+/// Whether a session closed with `code` gets nothing of what is queued.
+fn drops_queue(code: CloseCode) -> bool {
+    match code {
+        CloseCode::Revoked
+        | CloseCode::Forbidden
+        | CloseCode::SlowConsumer
+        | CloseCode::TokenExpired
+        | CloseCode::Overloaded => true,
+        CloseCode::Normal
+        | CloseCode::ProtocolError
+        | CloseCode::WrongKind
+        | CloseCode::BadUtf8
+        | CloseCode::Policy
+        | CloseCode::TooBig
+        | CloseCode::BadFrame
+        | CloseCode::Unauthenticated
+        | CloseCode::RateLimited
+        | CloseCode::Draining
+        | CloseCode::Idle => false,
+    }
+}

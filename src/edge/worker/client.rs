@@ -1,0 +1,128 @@
+//! One connection of a worker: its socket, its unfinished frame, its mailbox and its session.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::mailbox::{Entry, Mailbox};
+use super::operations::{Joining, Kind};
+use super::transport::Transport;
+use crate::hub::SessionAction;
+use crate::limits::ConnectionPermit;
+use crate::protocol::Encoding;
+use crate::protocol::frame::FrameReader;
+use crate::session::{Session, Slot};
+
+/// A connection. It keeps its key in the worker until it is gone and no operation is under way.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) transport: Transport,
+    pub(super) reader: FrameReader,
+    pub(super) mailbox: Mailbox,
+    /// The session, until it is closed.
+    pub(super) session: Option<Session>,
+    /// What the session waits for.
+    pub(super) operation: Option<Box<InFlight>>,
+    pub(super) phase: Phase,
+    pub(super) encoding: Encoding,
+    pub(super) address: IpAddr,
+    /// The live entry in the worker's timers.
+    pub(super) armed: Option<Instant>,
+    /// When a drain closes it.
+    pub(super) drain_at: Option<Instant>,
+    /// In the worker's list of mailboxes to flush.
+    pub(super) dirty: bool,
+    /// The socket takes no more until it says that it is writable.
+    pub(super) blocked: bool,
+    /// There may be more to read, without a further event.
+    pub(super) unread: bool,
+    /// The peer has said that it sends no more.
+    pub(super) hung_up: bool,
+    /// Held for its drop: it gives the address's slot back.
+    pub(super) _permit: ConnectionPermit,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It has a session.
+    Open,
+    /// The close frame is on its way; at the instant it is cut.
+    Closing(Instant),
+    /// All is written; the peer may close until the instant.
+    Lingering(Instant),
+    /// It is gone, but an operation is still under way.
+    Gone,
+}
+
+/// An operation that was not ready at once. Meanwhile the session is fed nothing.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) kind: Kind,
+    pub(super) joining: Vec<Joining>,
+    /// Pushes that wait behind the reply.
+    pub(super) held: VecDeque<Held>,
+    pub(super) held_bytes: usize,
+    /// What the server wants of the session, once it is free.
+    pub(super) deferred: VecDeque<SessionAction>,
+    /// Bytes that were read before the operation began.
+    pub(super) backlog: Vec<u8>,
+}
+
+/// A push that waits.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) slot: Slot,
+    pub(super) sequence: u64,
+    pub(super) entry: Entry,
+}
+
+impl Client {
+    /// A connection whose session is still to begin.
+    pub(super) fn new(
+        transport: Transport,
+        reader: FrameReader,
+        (encoding, address): (Encoding, IpAddr),
+        permit: ConnectionPermit,
+    ) -> Self {
+        Self {
+            transport,
+            reader,
+            mailbox: Mailbox::default(),
+            session: None,
+            operation: None,
+            phase: Phase::Open,
+            encoding,
+            address,
+            armed: None,
+            drain_at: None,
+            dirty: false,
+            blocked: false,
+            unread: false,
+            hung_up: false,
+            _permit: permit,
+        }
+    }
+
+    /// When the worker must look at it again, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Closing(until) | Phase::Lingering(until) => Some(until),
+            Phase::Open | Phase::Gone => None,
+        };
+        let session = self.session.as_ref().map(Session::deadline);
+        [phase, session, self.reader.deadline(), self.drain_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Bytes that wait for the socket or behind an operation.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.mailbox.bytes()
+            + self
+                .operation
+                .as_ref()
+                .map_or(0, |operation| operation.held_bytes)
+    }
+}

@@ -1,0 +1,285 @@
+//! Carrying out what a session wants, in the order in which it wants it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::Worker;
+use super::client::{InFlight, Phase};
+use super::mailbox::{Entry, Kind};
+use super::operations::{self, Finished, Joining};
+use super::table::Subscriber;
+use crate::channel::ChannelName;
+use crate::code::CloseCode;
+use crate::event_log::{Details, EventKind};
+use crate::session::{Effect, JoinRequest, Operation, Outcome, Slot};
+use crate::session_id::SessionId;
+
+impl Worker {
+    /// Carries out `self.effects`, which the session of `key` has just asked for, and whatever
+    /// follows from them.
+    pub(super) fn carry_out(&mut self, key: u32) {
+        while !self.effects.is_empty() {
+            let spare = std::mem::take(&mut self.spare_effects);
+            let mut batch = std::mem::replace(&mut self.effects, spare);
+            for effect in batch.drain(..) {
+                self.carry_out_one(key, effect);
+            }
+            self.spare_effects = batch;
+        }
+        self.arm(key);
+    }
+
+    fn carry_out_one(&mut self, key: u32, effect: Effect) {
+        match effect {
+            Effect::Send(frame) => self.send(key, frame),
+            Effect::Close(code) => self.close(key, code),
+            Effect::Leave {
+                channel,
+                slot,
+                present,
+            } => {
+                if let Some(id) = self.session_id(key) {
+                    self.leave(id, channel, slot, present);
+                }
+            }
+            Effect::Perform(operation) => {
+                if let Some(outcome) = self.perform(key, operation) {
+                    self.resume(key, outcome);
+                }
+            }
+        }
+    }
+
+    pub(super) fn session_id(&self, key: u32) -> Option<SessionId> {
+        Some(self.clients.get(key as usize)?.session.as_ref()?.id())
+    }
+
+    /// Queues a frame that is no publication. A client that does not read its own replies is as
+    /// slow as any.
+    pub(super) fn send(&mut self, key: u32, frame: Bytes) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if client.phase != Phase::Open {
+            return;
+        }
+        if !client.mailbox.has_room(frame.len(), self.bounds) {
+            return self.close(key, CloseCode::SlowConsumer);
+        }
+        let before = client.mailbox.bytes();
+        client.mailbox.push(
+            Entry {
+                frame,
+                kind: Kind::Reply,
+            },
+            &mut self.spare_rings,
+        );
+        self.mailbox_bytes += client.mailbox.bytes() - before;
+        self.mark_dirty(key);
+    }
+
+    pub(super) fn mark_dirty(&mut self, key: u32) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if !client.blocked && !std::mem::replace(&mut client.dirty, true) {
+            self.dirty.push(key);
+        }
+    }
+
+    /// Starts an operation: its outcome, if it is ready at once.
+    fn perform(&mut self, key: u32, operation: Operation) -> Option<Outcome> {
+        let client = self.clients.get(key as usize)?;
+        let (id, address) = (client.session.as_ref()?.id(), client.address);
+        let kind = operations::Kind::of(&operation);
+        let mut joining = Vec::new();
+        let running = if let Operation::Join(requests) = operation {
+            let joins: Vec<_> = requests
+                .into_iter()
+                .map(|request| (self.place(key, &request), request))
+                .collect();
+            joining.extend(joins.iter().map(|(joining, _)| joining.clone()));
+            operations::start_joins(&self.services, self.id, joins)
+        } else {
+            operations::start(&self.services, id, address, operation)
+        };
+        match operations::poll_once(running) {
+            Ok(finished) => Some(self.settle(key, finished)),
+            Err(running) => {
+                let operation = InFlight {
+                    kind,
+                    joining,
+                    held: VecDeque::new(),
+                    held_bytes: 0,
+                    deferred: VecDeque::new(),
+                    backlog: Vec::new(),
+                };
+                self.clients[key as usize].operation = Some(Box::new(operation));
+                operations::finish_later(&self.services, &self.inbox, self.id, key, running);
+                None
+            }
+        }
+    }
+
+    /// Puts a subscription into the table, before anything is asked of the broker.
+    fn place(&mut self, key: u32, request: &JoinRequest) -> Joining {
+        let slot = request.slot.unwrap_or_else(|| {
+            let slow = self.shared.rules.load().of(request.channel.as_str()).slow;
+            let subscriber = Subscriber {
+                connection: key,
+                spelling: request.spelling,
+                after: 0,
+            };
+            self.table.insert(&request.channel, slow, subscriber)
+        });
+        if let Some(subscriber) = self.table.subscriber(slot) {
+            subscriber.spelling = request.spelling;
+        }
+        Joining {
+            channel: request.channel.clone(),
+            slot,
+            fresh: request.slot.is_none(),
+            present: request.member.as_ref().map(|member| member.session),
+        }
+    }
+
+    /// Brings the table in line with how joins ended.
+    fn settle(&mut self, key: u32, finished: Finished) -> Outcome {
+        let joined = match finished {
+            Finished::Other(outcome) => return outcome,
+            Finished::Joined(joined) => joined,
+        };
+        let id = self.session_id(key);
+        for (joining, result) in &joined {
+            match (result, id) {
+                (Ok(page), Some(id)) => {
+                    if let Some(subscriber) = self.table.subscriber(joining.slot) {
+                        subscriber.after = subscriber.after.max(page.sequence);
+                    }
+                    if joining.fresh {
+                        self.log(EventKind::Subscribed, id, Some(&joining.channel), None);
+                    }
+                }
+                // The session has gone meanwhile.
+                (Ok(_), None) if joining.fresh => {
+                    self.table.remove(joining.slot);
+                    self.leave_node(joining.channel.clone(), joining.present);
+                }
+                (Err(_), _) if joining.fresh => self.table.remove(joining.slot),
+                _ => {}
+            }
+        }
+        operations::outcome(joined)
+    }
+
+    fn resume(&mut self, key: u32, outcome: Outcome) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if let Some(session) = &mut client.session {
+            session.resume(outcome, self.now, &mut self.effects);
+        }
+    }
+
+    /// An operation ended that was not ready at once.
+    pub(super) fn finished(&mut self, key: u32, finished: Finished) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        let Some(in_flight) = client.operation.take() else {
+            return;
+        };
+        let gone = client.phase == Phase::Gone;
+        let outcome = self.settle(key, finished);
+        if gone {
+            return self.remove(key);
+        }
+        self.resume(key, outcome);
+        self.carry_out(key);
+        self.release(key, *in_flight);
+    }
+
+    /// An operation took too long.
+    pub(super) fn timed_out(&mut self, key: u32) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        let Some(in_flight) = &mut client.operation else {
+            return;
+        };
+        let joining = std::mem::take(&mut in_flight.joining);
+        let finished = operations::timed_out(in_flight.kind, joining);
+        self.finished(key, finished);
+    }
+
+    /// Lets go of what waited behind an operation, unless the session has begun another.
+    fn release(&mut self, key: u32, mut waited: InFlight) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if let Some(next) = &mut client.operation {
+            // Nothing came in between: both lists are behind what has just been carried out.
+            next.held = waited.held;
+            next.held_bytes = waited.held_bytes;
+            next.deferred = waited.deferred;
+            next.backlog = waited.backlog;
+            return;
+        }
+        self.mailbox_bytes -= waited.held_bytes;
+        for held in waited.held {
+            self.release_push(key, held);
+        }
+        while let Some(action) = waited.deferred.pop_front() {
+            if self
+                .clients
+                .get(key as usize)
+                .is_some_and(|client| client.operation.is_some())
+            {
+                waited.deferred.push_front(action);
+                break;
+            }
+            self.act_on(key, &action);
+        }
+        let again = self
+            .clients
+            .get_mut(key as usize)
+            .and_then(|client| client.operation.as_mut());
+        if let Some(next) = again {
+            next.deferred.append(&mut waited.deferred);
+            next.backlog = waited.backlog;
+            return;
+        }
+        self.feed_copy(key, &waited.backlog);
+        self.read_soon(key);
+    }
+
+    /// A session has left a channel.
+    pub(super) fn leave(&mut self, id: SessionId, channel: ChannelName, slot: Slot, present: bool) {
+        self.table.remove(slot);
+        self.log(EventKind::Unsubscribed, id, Some(&channel), None);
+        self.leave_node(channel, present.then_some(id));
+    }
+
+    fn leave_node(&self, channel: ChannelName, present: Option<SessionId>) {
+        let (services, worker) = (self.services.clone(), self.id);
+        operations::detach(async move { services.node.leave(worker, channel, present).await });
+    }
+
+    pub(super) fn log(
+        &self,
+        kind: EventKind,
+        session: SessionId,
+        channel: Option<&ChannelName>,
+        code: Option<u16>,
+    ) {
+        let channel = channel.cloned();
+        let details = Details {
+            session: Some(session),
+            channel,
+            code,
+            reason: None,
+        };
+        self.services.node.hub().events().record(kind, details);
+    }
+}

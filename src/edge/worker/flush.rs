@@ -1,0 +1,149 @@
+//! Flushing: what waits in a mailbox leaves in as few writes as it takes. One frame is written
+//! as it is; several small ones are copied together, which costs less than a vectored write
+//! (16 pieces cost the kernel more than copying 2 KiB); large ones leave vectored.
+
+use std::io::{self, IoSlice};
+use std::time::Instant;
+
+use super::Worker;
+use super::client::{Client, Phase};
+use super::mailbox::{Kind, Mailbox};
+use super::transport::Transport;
+
+/// Up to so many bytes are copied together into one write; also a TLS record's worth.
+const CORK_BYTES: usize = 16 * 1024;
+/// Most pieces of one vectored write.
+const PIECES: usize = 64;
+/// Rings kept for reuse.
+const SPARE_RINGS: usize = 64;
+
+impl Worker {
+    /// Flushes every mailbox that has something new.
+    pub(super) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            self.flush_one(key);
+        }
+        self.dirty = dirty;
+    }
+
+    fn flush_one(&mut self, key: u32) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        client.dirty = false;
+        if client.blocked || client.phase == Phase::Gone {
+            return;
+        }
+        let before = client.mailbox.bytes();
+        let expired = client.mailbox.drop_expired(self.now.instant);
+        let mut sent = Sent::default();
+        let result = write_out(client, &mut self.cork, &mut sent);
+        client.mailbox.release(&mut self.spare_rings, SPARE_RINGS);
+        self.mailbox_bytes = self.mailbox_bytes + client.mailbox.bytes() - before;
+        let closed = client.phase != Phase::Open && client.mailbox.is_empty();
+        if expired > 0 {
+            self.metrics.expired_publications.inc_by(expired);
+        }
+        if sent.publications > 0 {
+            self.count(&sent);
+        }
+        match result {
+            Ok(()) if closed => self.linger(key),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.clients[key as usize].blocked = true;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a connection was lost");
+                self.remove(key);
+            }
+        }
+    }
+
+    fn count(&self, sent: &Sent) {
+        self.metrics.deliveries.inc_by(sent.publications);
+        let now = Instant::now();
+        for accepted in sent.accepted.iter().flatten() {
+            let latency = now.saturating_duration_since(*accepted);
+            self.metrics.delivery_latency.observe(latency.as_secs_f64());
+        }
+    }
+
+    /// Our close frame is written: the peer may answer it, then the socket goes.
+    fn linger(&mut self, key: u32) {
+        let Some(client) = self.clients.get_mut(key as usize) else {
+            return;
+        };
+        if let Phase::Closing(until) = client.phase {
+            client.phase = Phase::Lingering(until);
+            client.transport.shut_down();
+        }
+    }
+}
+
+/// What a flush wrote.
+#[derive(Default)]
+struct Sent {
+    publications: u64,
+    /// When the first few of them were accepted; more of one flush say nothing new.
+    accepted: [Option<Instant>; 4],
+}
+
+impl Sent {
+    fn add(&mut self, kind: Kind) {
+        if let Kind::Publication { accepted, .. } = kind {
+            if let Some(free) = self.accepted.iter_mut().find(|place| place.is_none()) {
+                *free = Some(accepted);
+            }
+            self.publications += 1;
+        }
+    }
+}
+
+/// Writes until the mailbox is empty or the socket takes no more.
+fn write_out(client: &mut Client, cork: &mut Vec<u8>, sent: &mut Sent) -> io::Result<()> {
+    while !client.mailbox.is_empty() {
+        let written = write_once(&client.mailbox, &mut client.transport, cork)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        client.mailbox.advance(written, |kind| sent.add(kind));
+    }
+    client.transport.settle()
+}
+
+/// One write of as much as it pays to write at once.
+fn write_once(
+    mailbox: &Mailbox,
+    transport: &mut Transport,
+    cork: &mut Vec<u8>,
+) -> io::Result<usize> {
+    let mut chunks = mailbox.chunks();
+    let first = chunks.next().unwrap_or_default();
+    let Some(second) = chunks.next() else {
+        return transport.write(first);
+    };
+    if first.len() + second.len() > CORK_BYTES {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut count = 0;
+        for (piece, chunk) in pieces
+            .iter_mut()
+            .zip([first, second].into_iter().chain(chunks))
+        {
+            *piece = IoSlice::new(chunk);
+            count += 1;
+        }
+        return transport.write_vectored(&pieces[..count]);
+    }
+    cork.clear();
+    cork.extend_from_slice(first);
+    cork.extend_from_slice(second);
+    for chunk in chunks {
+        if cork.len() + chunk.len() > CORK_BYTES {
+            break;
+        }
+        cork.extend_from_slice(chunk);
+    }
+    transport.write(cork)
+}

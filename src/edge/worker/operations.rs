@@ -1,0 +1,296 @@
+//! Work that a session asks for outside itself. It is polled once on the worker, which is all
+//! that it takes with the memory broker; what is not ready then goes on in the runtime and comes
+//! back through the inbox.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::auth::Authenticator;
+use crate::broker::{BrokerError, HistoryPage, HistoryQuery};
+use crate::channel::ChannelName;
+use crate::clock::Now;
+use crate::code::ErrorCode;
+use crate::hub::WorkerId;
+use crate::limits::Limits;
+use crate::node::{Join, NewPublication, Node};
+use crate::session::{JoinRequest, Joined, Operation, Outcome, Slot};
+use crate::session_id::SessionId;
+
+use super::inbox::{Inbox, Input};
+
+/// How many members a presence reply lists at most.
+const MAX_MEMBERS: usize = 10_000;
+/// A recovery of more than 1,000 publications is refused: reading one more tells.
+const MAX_RECOVERED: usize = 1_001;
+
+/// What operations need.
+#[derive(Debug)]
+pub(super) struct Services {
+    /// Hub and broker.
+    pub(super) node: Arc<Node>,
+    /// Checks tokens.
+    pub(super) authenticator: Arc<Authenticator>,
+    /// Counts failed tokens and commands.
+    pub(super) limits: Arc<Limits>,
+    /// How long an operation may take.
+    pub(super) operation_timeout: Duration,
+}
+
+/// A channel that is being joined: the worker's table has the subscription already.
+#[derive(Debug, Clone)]
+pub(super) struct Joining {
+    /// The channel.
+    pub(super) channel: ChannelName,
+    /// Where it lies.
+    pub(super) slot: Slot,
+    /// Whether the session was not on it before.
+    pub(super) fresh: bool,
+    /// The session's presence entry, where one is made.
+    pub(super) present: Option<SessionId>,
+}
+
+/// The end of an operation.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// Of joins: each with its answer.
+    Joined(Vec<(Joining, Result<HistoryPage, ErrorCode>)>),
+    /// Of anything else.
+    Other(Outcome),
+}
+
+/// An operation on its way.
+pub(super) type Running = Pin<Box<dyn Future<Output = Finished> + Send>>;
+
+/// Starts an operation that is no join.
+pub(super) fn start(
+    services: &Arc<Services>,
+    session: SessionId,
+    address: IpAddr,
+    operation: Operation,
+) -> Running {
+    let services = services.clone();
+    Box::pin(async move {
+        let node = &services.node;
+        Finished::Other(match operation {
+            Operation::Authenticate(token) => {
+                Outcome::Authenticated(authenticate(&services, address, &token).await)
+            }
+            Operation::Publish {
+                channel,
+                event,
+                data,
+                echo,
+            } => {
+                let publication = NewPublication {
+                    channel,
+                    event,
+                    data,
+                    ttl: None,
+                    exclude: (!echo).then_some(session),
+                    skip_history: false,
+                    idempotency: None,
+                };
+                Outcome::Published(
+                    node.publish(publication)
+                        .await
+                        .map_err(|error| refused(&error)),
+                )
+            }
+            Operation::Presence(channel) => Outcome::Members(
+                node.members(&channel, None, MAX_MEMBERS)
+                    .await
+                    .map_err(|error| refused(&error)),
+            ),
+            Operation::History(channel, query) => Outcome::History(
+                node.history(&channel, query)
+                    .await
+                    .map_err(|error| refused(&error)),
+            ),
+            // Joins need the table: see `start_joins`.
+            Operation::Join(_) => Outcome::Joined(Vec::new()),
+        })
+    })
+}
+
+async fn authenticate(
+    services: &Services,
+    address: IpAddr,
+    token: &str,
+) -> Result<crate::auth::Grant, ErrorCode> {
+    if services.limits.may_present_token(address).is_err() {
+        return Err(ErrorCode::RateLimited);
+    }
+    let result = services
+        .authenticator
+        .authenticate(token, Now::read())
+        .await;
+    result.map_err(|error| {
+        tracing::debug!(%address, error = &error as &dyn std::error::Error, "a token was refused");
+        let code = error.code();
+        if code != ErrorCode::Unavailable {
+            let _ = services.limits.failed_token(address);
+        }
+        code
+    })
+}
+
+/// Starts joins, all at once; each has its place in the worker's table already.
+pub(super) fn start_joins(
+    services: &Arc<Services>,
+    worker: WorkerId,
+    joins: Vec<(Joining, JoinRequest)>,
+) -> Running {
+    let services = services.clone();
+    Box::pin(async move {
+        let running = joins.into_iter().map(|(joining, request)| {
+            let node = services.node.clone();
+            async move {
+                let result = join(&node, worker, &joining, request).await;
+                (joining, result)
+            }
+        });
+        Finished::Joined(futures_util::future::join_all(running).await)
+    })
+}
+
+async fn join(
+    node: &Node,
+    worker: WorkerId,
+    joining: &Joining,
+    request: JoinRequest,
+) -> Result<HistoryPage, ErrorCode> {
+    let rewind = request.recover.is_none() && request.rewind > 0;
+    let query = HistoryQuery {
+        limit: match &request.recover {
+            Some(_) => MAX_RECOVERED,
+            None => request.rewind,
+        },
+        from: request.recover,
+        reverse: rewind,
+    };
+    let join = Join {
+        channel: request.channel,
+        worker,
+        fresh: joining.fresh,
+        member: request.member,
+        query,
+    };
+    let mut page = node.join(join).await.map_err(|error| refused(&error))?;
+    if rewind {
+        page.publications.reverse();
+    }
+    Ok(page)
+}
+
+/// Goes on with an operation that was not ready and puts its end into the worker's inbox; one
+/// that comes too late is undone.
+pub(super) fn finish_later(
+    services: &Arc<Services>,
+    inbox: &Arc<Inbox>,
+    worker: WorkerId,
+    connection: u32,
+    mut running: Running,
+) {
+    let (services, inbox) = (services.clone(), inbox.clone());
+    tokio::spawn(async move {
+        match tokio::time::timeout(services.operation_timeout, &mut running).await {
+            Ok(finished) => inbox.put(Input::Finished {
+                connection,
+                finished,
+            }),
+            Err(_) => {
+                inbox.put(Input::TimedOut { connection });
+                if let Finished::Joined(joined) = running.await {
+                    for (joining, result) in joined {
+                        if result.is_ok() && joining.fresh {
+                            let node = &services.node;
+                            node.leave(worker, joining.channel, joining.present).await;
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Polls `running` once: its end, or itself to be spawned.
+pub(super) fn poll_once(mut running: Running) -> Result<Finished, Running> {
+    let mut context = Context::from_waker(Waker::noop());
+    match running.as_mut().poll(&mut context) {
+        Poll::Ready(finished) => Ok(finished),
+        Poll::Pending => Err(running),
+    }
+}
+
+/// Runs `future` to its end if it is ready now, otherwise in the runtime.
+pub(super) fn detach(future: impl Future<Output = ()> + Send + 'static) {
+    let mut boxed = Box::pin(future);
+    if pin!(&mut boxed)
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_pending()
+    {
+        tokio::spawn(boxed);
+    }
+}
+
+/// The operation took too long: the same end that it would have had with a refusal.
+pub(super) fn timed_out(kind: Kind, joining: Vec<Joining>) -> Finished {
+    let code = ErrorCode::Timeout;
+    match kind {
+        Kind::Join => Finished::Joined(joining.into_iter().map(|join| (join, Err(code))).collect()),
+        Kind::Authenticate => Finished::Other(Outcome::Authenticated(Err(code))),
+        Kind::Publish => Finished::Other(Outcome::Published(Err(code))),
+        Kind::Presence => Finished::Other(Outcome::Members(Err(code))),
+        Kind::History => Finished::Other(Outcome::History(Err(code))),
+    }
+}
+
+/// The kind of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Join,
+    Authenticate,
+    Publish,
+    Presence,
+    History,
+}
+
+impl Kind {
+    pub(super) fn of(operation: &Operation) -> Self {
+        match operation {
+            Operation::Authenticate(_) => Self::Authenticate,
+            Operation::Join(_) => Self::Join,
+            Operation::Publish { .. } => Self::Publish,
+            Operation::Presence(_) => Self::Presence,
+            Operation::History(..) => Self::History,
+        }
+    }
+}
+
+/// What a client is told of a broker's refusal.
+fn refused(error: &BrokerError) -> ErrorCode {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "the broker refused"
+    );
+    match error {
+        BrokerError::Unavailable(_) => ErrorCode::Unavailable,
+        BrokerError::Full { .. } => ErrorCode::LimitExceeded,
+        BrokerError::State { .. } => ErrorCode::Internal,
+    }
+}
+
+/// The session's view of what was joined.
+pub(super) fn outcome(joined: Vec<(Joining, Result<HistoryPage, ErrorCode>)>) -> Outcome {
+    let answer = |(joining, result): (Joining, Result<HistoryPage, ErrorCode>)| {
+        result.map(|page| Joined {
+            slot: joining.slot,
+            page,
+        })
+    };
+    Outcome::Joined(joined.into_iter().map(answer).collect())
+}

@@ -1,0 +1,253 @@
+//! The workers as one: starting them, giving each connection to the least loaded, stopping them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::{Poll, Waker};
+use slab::Slab;
+use tokio::runtime::Handle;
+
+use super::inbox::{Inbox, Input};
+use super::mailbox::Bounds;
+use super::operations::Services;
+use super::table::Table;
+use super::timers::Timers;
+use super::{CLOSE_LINGER, Gauges, SCRATCH_BYTES, WAKE, Worker};
+use crate::auth::Authenticator;
+use crate::clock::Now;
+use crate::edge::Config;
+use crate::edge::connection::{Busy, Connection, Sessions};
+use crate::hub::{HubError, WorkerMessage};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::session::Shared;
+
+/// How often a drain looks whether all sessions are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// What the workers work with.
+#[derive(Debug, Clone)]
+pub struct PoolServices {
+    /// Hub and broker.
+    pub node: Arc<Node>,
+    /// Checks tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// Counts commands and failed tokens.
+    pub limits: Arc<Limits>,
+    /// What all sessions share.
+    pub shared: Arc<Shared>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// A worker could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The system refused a poller or a thread.
+    #[error("a worker cannot be started")]
+    Start(#[from] std::io::Error),
+    /// The hub has no place for it.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+/// What the workers know of each other.
+#[derive(Debug)]
+pub(super) struct Peers(Vec<(Arc<Inbox>, Arc<Gauges>)>);
+
+impl Peers {
+    /// Bytes in all mailboxes.
+    pub(super) fn mailbox_bytes(&self) -> usize {
+        self.0
+            .iter()
+            .map(|(_, gauges)| gauges.mailbox_bytes.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    fn sessions(&self) -> usize {
+        self.0
+            .iter()
+            .map(|(_, gauges)| gauges.sessions.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Has the worker with the largest mailbox cut it.
+    pub(super) fn cut_largest(&self) {
+        let largest = |entry: &&(Arc<Inbox>, Arc<Gauges>)| entry.1.largest.load(Ordering::Relaxed);
+        if let Some((inbox, _)) = self.0.iter().max_by_key(largest) {
+            inbox.put(Input::CutLargest);
+        }
+    }
+}
+
+/// All workers of the node.
+#[derive(Debug)]
+pub struct Workers {
+    peers: Arc<Peers>,
+    max_sessions: usize,
+    mailbox_total_bytes: usize,
+    draining: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Workers {
+    /// Starts the workers and makes them known to the hub. Call it within a runtime, which then
+    /// carries what a worker does not finish at once.
+    ///
+    /// # Errors
+    /// The system refused a poller or a thread.
+    pub fn start(config: &Config, services: &PoolServices) -> Result<Self, WorkerError> {
+        let mut polls = Vec::new();
+        let mut peers = Vec::new();
+        for _ in 0..config.workers.clamp(1, 64) {
+            let poll = Poll::new()?;
+            let inbox = Arc::new(Inbox::new(Waker::new(poll.registry(), WAKE)?));
+            peers.push((inbox, Arc::new(Gauges::default())));
+            polls.push(poll);
+        }
+        let workers = Self {
+            peers: Arc::new(Peers(peers)),
+            max_sessions: config.max_sessions,
+            mailbox_total_bytes: config.mailbox_total_bytes,
+            draining: AtomicBool::new(false),
+            threads: Mutex::default(),
+        };
+        let context = Arc::new(Services {
+            node: services.node.clone(),
+            authenticator: services.authenticator.clone(),
+            limits: services.limits.clone(),
+            operation_timeout: config.operation_timeout,
+        });
+        let frame_limits = Arc::new(config.frame_limits());
+        for (index, poll) in polls.into_iter().enumerate() {
+            let (inbox, gauges) = workers.peers.0[index].clone();
+            let worker = Worker {
+                id: services.node.hub().attach(inbox.clone())?,
+                bounds: Bounds {
+                    bytes: config.mailbox_bytes,
+                    entries: config.mailbox_messages,
+                },
+                mailbox_total_bytes: config.mailbox_total_bytes,
+                frame_limits: frame_limits.clone(),
+                services: context.clone(),
+                shared: services.shared.clone(),
+                metrics: services.metrics.clone(),
+                gauges,
+                peers: workers.peers.clone(),
+                inbox,
+                poll,
+                clients: Slab::new(),
+                by_id: BTreeMap::new(),
+                table: Table::default(),
+                timers: Timers::default(),
+                walks: VecDeque::new(),
+                dirty: Vec::new(),
+                unread: Vec::new(),
+                overflown: Vec::new(),
+                effects: Vec::new(),
+                spare_effects: Vec::new(),
+                spare_rings: Vec::new(),
+                scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+                cork: Vec::new(),
+                mailbox_bytes: 0,
+                now: Now::read(),
+                stopping: false,
+            };
+            workers.spawn(worker, Handle::current())?;
+        }
+        workers.count_at_scrape(&services.metrics);
+        Ok(workers)
+    }
+
+    fn spawn(&self, worker: Worker, runtime: Handle) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(format!("worker-{}", worker.id));
+        let handle = thread.spawn(move || {
+            let _entered = runtime.enter();
+            worker.run();
+        })?;
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
+        Ok(())
+    }
+
+    fn count_at_scrape(&self, metrics: &Metrics) {
+        let peers = self.peers.clone();
+        metrics.on_scrape(move |metrics| {
+            let bytes = i64::try_from(peers.mailbox_bytes()).unwrap_or(i64::MAX);
+            metrics.mailbox_bytes.set(bytes);
+            if metrics.drain_remaining.get() > 0 {
+                let sessions = i64::try_from(peers.sessions()).unwrap_or(i64::MAX);
+                metrics.drain_remaining.set(sessions);
+            }
+        });
+    }
+
+    /// Sessions on this node, those just taken over included.
+    pub fn sessions(&self) -> usize {
+        self.peers.sessions()
+    }
+
+    /// Takes no further connections, tells every session to go and closes those that stay,
+    /// spread over `period`. Returns when all are gone, at the latest some seconds after it.
+    pub async fn drain(&self, period: Duration, metrics: &Metrics) {
+        self.draining.store(true, Ordering::SeqCst);
+        metrics
+            .drain_remaining
+            .set(i64::try_from(self.sessions()).unwrap_or(i64::MAX));
+        for (inbox, _) in &self.peers.0 {
+            inbox.put(Input::Message(WorkerMessage::Drain { period }));
+        }
+        let end = tokio::time::Instant::now() + period + 2 * CLOSE_LINGER;
+        while self.sessions() > 0 && tokio::time::Instant::now() < end {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        metrics.drain_remaining.set(0);
+    }
+
+    /// Closes what is open and ends the threads.
+    pub fn stop(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        for (inbox, _) in &self.peers.0 {
+            inbox.put(Input::Stop);
+        }
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+    }
+}
+
+impl Sessions for Workers {
+    fn ready(&self) -> Result<(), Busy> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Busy::Draining);
+        }
+        let full = self.sessions() >= self.max_sessions
+            || self.peers.mailbox_bytes() >= self.mailbox_total_bytes;
+        if full { Err(Busy::Overloaded) } else { Ok(()) }
+    }
+
+    fn adopt(&self, connection: Connection) -> Result<(), Box<Connection>> {
+        if self.ready().is_err() {
+            return Err(Box::new(connection));
+        }
+        let load = |entry: &&(Arc<Inbox>, Arc<Gauges>)| entry.1.sessions.load(Ordering::Relaxed);
+        match self.peers.0.iter().min_by_key(load) {
+            Some((inbox, gauges)) => {
+                gauges.sessions.fetch_add(1, Ordering::Relaxed);
+                inbox.put(Input::Adopt(Box::new(connection)));
+                Ok(())
+            }
+            None => Err(Box::new(connection)),
+        }
+    }
+}

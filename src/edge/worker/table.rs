@@ -1,0 +1,162 @@
+//! A worker's part of the subscription table: its channels, their local subscribers and the
+//! publications that wait to be walked over them. Only the worker's thread touches it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::channel::{ChannelName, SlowPolicy};
+use crate::hub::Delivery;
+use crate::protocol::Spelling;
+use crate::session::Slot;
+
+/// A local subscription.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    /// The connection's key.
+    pub(super) connection: u32,
+    /// How its pushes are spelled.
+    pub(super) spelling: Spelling,
+    /// The last sequence that it has got or does not want: what is not beyond is a duplicate.
+    pub(super) after: u64,
+}
+
+/// A channel with local subscribers.
+#[derive(Debug)]
+pub(super) struct LocalChannel {
+    /// Its name.
+    pub(super) name: ChannelName,
+    /// What happens to its slow subscribers.
+    pub(super) slow: SlowPolicy,
+    /// Keyed by [`Slot::index`]. A newcomer may take a place that a walk has passed; it has
+    /// joined behind the walked publications, so it misses nothing.
+    pub(super) subscribers: Slab<Subscriber>,
+    /// Publications that came while the channel was being walked: they share the next walk.
+    waiting: Vec<Arc<Delivery>>,
+    /// Publications being walked, and the next subscriber to get them.
+    walking: Vec<Arc<Delivery>>,
+    cursor: usize,
+    queued: bool,
+}
+
+/// Channels by key and by name.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    channels: Slab<LocalChannel>,
+    by_name: HashMap<ChannelName, u32>,
+}
+
+impl Table {
+    /// Adds a subscriber, and the channel where it is the first.
+    pub(super) fn insert(
+        &mut self,
+        name: &ChannelName,
+        slow: SlowPolicy,
+        subscriber: Subscriber,
+    ) -> Slot {
+        let channel = if let Some(key) = self.by_name.get(name) {
+            *key
+        } else {
+            let key = key(self.channels.insert(LocalChannel {
+                name: name.clone(),
+                slow,
+                subscribers: Slab::new(),
+                waiting: Vec::new(),
+                walking: Vec::new(),
+                cursor: 0,
+                queued: false,
+            }));
+            self.by_name.insert(name.clone(), key);
+            key
+        };
+        let entry = &mut self.channels[channel as usize];
+        entry.slow = slow;
+        Slot {
+            channel,
+            index: key(entry.subscribers.insert(subscriber)),
+        }
+    }
+
+    /// Removes a subscriber, and the channel with its last one.
+    pub(super) fn remove(&mut self, slot: Slot) {
+        let Some(channel) = self.channels.get_mut(slot.channel as usize) else {
+            return;
+        };
+        channel.subscribers.try_remove(slot.index as usize);
+        self.drop_if_idle(slot.channel);
+    }
+
+    /// A channel with subscribers (or whose walk is not over).
+    pub(super) fn channel(&mut self, key: u32) -> Option<&mut LocalChannel> {
+        self.channels.get_mut(key as usize)
+    }
+
+    /// A subscription.
+    pub(super) fn subscriber(&mut self, slot: Slot) -> Option<&mut Subscriber> {
+        self.channels
+            .get_mut(slot.channel as usize)?
+            .subscribers
+            .get_mut(slot.index as usize)
+    }
+
+    /// Lets `delivery` wait for the next walk over its channel. The channel's key, if it must be
+    /// put in the queue of walks.
+    pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>) -> Option<u32> {
+        let key = *self.by_name.get(&delivery.publication.channel)?;
+        let channel = self.channels.get_mut(key as usize)?;
+        channel.waiting.push(delivery);
+        (!std::mem::replace(&mut channel.queued, true)).then_some(key)
+    }
+
+    /// After a slice: whether the channel must be queued again. If not, it is idle, and gone if
+    /// nobody is left on it.
+    pub(super) fn walked(&mut self, key: u32) -> bool {
+        let Some(channel) = self.channels.get_mut(key as usize) else {
+            return false;
+        };
+        if !channel.walking.is_empty() || !channel.waiting.is_empty() {
+            return true;
+        }
+        channel.queued = false;
+        self.drop_if_idle(key);
+        false
+    }
+
+    fn drop_if_idle(&mut self, key: u32) {
+        let Some(channel) = self.channels.get(key as usize) else {
+            return;
+        };
+        if channel.subscribers.is_empty() && !channel.queued {
+            self.by_name.remove(&channel.name);
+            self.channels.remove(key as usize);
+        }
+    }
+}
+
+impl LocalChannel {
+    /// The publications of the current walk and where it stands, taking up those that wait if a
+    /// new walk begins. Give them back with [`Self::end_slice`].
+    pub(super) fn begin_slice(&mut self) -> (Vec<Arc<Delivery>>, usize) {
+        if self.walking.is_empty() {
+            std::mem::swap(&mut self.walking, &mut self.waiting);
+            self.cursor = 0;
+        }
+        (std::mem::take(&mut self.walking), self.cursor)
+    }
+
+    /// Ends a slice at `cursor`; the walk is over when it has passed the last subscriber.
+    pub(super) fn end_slice(&mut self, mut deliveries: Vec<Arc<Delivery>>, cursor: usize) {
+        if cursor >= self.subscribers.capacity() {
+            deliveries.clear();
+        }
+        self.cursor = cursor;
+        self.walking = deliveries;
+    }
+}
+
+/// A slab key as it is stored. Slabs here hold connections and subscriptions, of which a process
+/// cannot have 2³².
+pub(super) fn key(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
