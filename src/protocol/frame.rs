@@ -13,7 +13,7 @@ mod write;
 
 pub use header::{FrameHeader, Opcode, header};
 pub use mask::unmask;
-pub use write::{close_frame, close_reply, ping_frame, pong_frame, text_frame};
+pub use write::{close_frame, close_reply, ping_frame, pong_frame};
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,11 +5,6 @@ use bytes::Bytes;
 use super::header::{MAX_CONTROL, Opcode, header};
 use crate::code::CloseCode;
 
-/// A text frame whose payload is `parts` in a row.
-pub fn text_frame(parts: &[&[u8]]) -> Bytes {
-    frame(Opcode::Text, parts)
-}
-
 /// A close frame with `code`'s number and, as the reason, its name.
 pub fn close_frame(code: CloseCode) -> Bytes {
     let (number, name) = code.wire();
