@@ -1,0 +1,142 @@
+//! From merged values to [`Config`], section by section. Goes on after a problem, so that all of
+//! them are found; what is built then is thrown away.
+
+mod access;
+mod doors;
+mod safety;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+
+use super::problem::Problem;
+use super::reader::{Gathered, Reader};
+use super::value::Table;
+use super::{Config, Sources, Values};
+use crate::hub;
+
+pub use access::Signing;
+
+/// The log's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or levels by module, as `tracing_subscriber::EnvFilter` reads them.
+    pub level: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Builds all of it; what is wrong goes to `problems`.
+pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem>) -> Config {
+    let gathered = Gathered::default();
+    let root = Reader::new(&values, &gathered);
+    let mut config = Config {
+        edge: doors::edge(&root, sources.dev.is_some()),
+        allowed_origins: doors::allowed_origins(&root),
+        control: doors::control(&root),
+        admin: doors::admin(&root),
+        limits: access::limits(&root),
+        hub: hub(&root),
+        rules: access::rules(&root),
+        session: access::session(&root),
+        drain: root.table("drain").span("period"),
+        log: log(&root),
+        signing: access::signing(&root),
+        dev: sources.dev.clone(),
+        files: Vec::new(),
+        values: Values(Arc::default()),
+    };
+    broker(&root);
+    safety::check(&root, &config);
+    drop(root);
+    problems.extend(gathered.problems.take());
+    config.files = sources
+        .file
+        .iter()
+        .cloned()
+        .chain(gathered.files.take())
+        .collect();
+    config.values = Values(Arc::new(values));
+    config
+}
+
+/// Reads every setting of a configuration and returns which were read.
+#[cfg(test)]
+pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String> {
+    let gathered = Gathered::default();
+    let root = Reader::new(values, &gathered);
+    doors::edge(&root, false);
+    doors::allowed_origins(&root);
+    doors::control(&root);
+    doors::admin(&root);
+    access::limits(&root);
+    hub(&root);
+    access::rules(&root);
+    access::session(&root);
+    access::signing(&root);
+    root.table("drain").span("period");
+    log(&root);
+    broker(&root);
+    drop(root);
+    gathered.read.take()
+}
+
+fn log(root: &Reader<'_>) -> Log {
+    let log = root.table("log");
+    let level = log.text("level").unwrap_or_default();
+    if let Err(error) = EnvFilter::try_new(&level) {
+        log.refuse("level", format!("`{level}` is no level: {error}"));
+    }
+    let format = match log.text("format").as_deref() {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    Log { level, format }
+}
+
+fn hub(root: &Reader<'_>) -> hub::Config {
+    let section = root.table("hub");
+    hub::Config {
+        budget_bytes: section.count("budget_bytes"),
+        budget_publications: section.count("budget_publications"),
+        events: root.table("events").count("capacity"),
+        max_watchers: section.count("max_watchers"),
+        watcher_patterns: section.count("watcher_patterns"),
+        watcher_publications: section.count("watcher_publications"),
+        watcher_bytes: section.count("watcher_bytes"),
+        watcher_gaps: section.count("watcher_gaps"),
+        answer_timeout: section.span("answer_timeout"),
+    }
+}
+
+fn broker(root: &Reader<'_>) {
+    let broker = root.table("broker");
+    let kind = broker.text("kind").unwrap_or_default();
+    if kind != "memory" {
+        broker.refuse("kind", format!("{kind} is not available in this version"));
+    }
+    let state = root.table("state");
+    if let Some(path) = state.path("path") {
+        // The file itself is made when it is first needed; its directory is the operator's.
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new("."));
+        if !directory.is_dir() {
+            state.refuse(
+                "path",
+                format!("there is no directory {}", directory.display()),
+            );
+        }
+    }
+}

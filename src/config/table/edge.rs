@@ -1,0 +1,141 @@
+//! The settings of `[edge]`.
+
+use super::super::setting::{Kind, Setting};
+use super::{optional, setting};
+use std::time::Duration;
+
+const SHORT: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(600),
+};
+const SPAN: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(86_400),
+};
+const MANY: Kind = Kind::Count {
+    min: 1,
+    max: 100_000_000,
+};
+const ROOM: Kind = Kind::Bytes {
+    min: 1_024,
+    max: 1 << 40,
+};
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting(
+        "edge.listen",
+        Kind::Address,
+        "0.0.0.0:8080",
+        "Where clients connect",
+    ),
+    optional(
+        "edge.tls.cert",
+        Kind::Path,
+        "PEM file with the certificate chain, the server's own first; read again when it changes. \
+         Without it the edge speaks plain text",
+    ),
+    optional(
+        "edge.tls.key",
+        Kind::Path,
+        "PEM file with the certificate's private key",
+    ),
+    optional(
+        "edge.allowed_origins",
+        Kind::List(&Kind::Text),
+        "Origins of pages that may connect, like \"https://example.com\" or \
+         \"https://*.example.com\"; \"null\" for pages without one, \"*\" for all. Unset: the \
+         same origin as the server's, and clients that send none",
+    )
+    .live(),
+    setting(
+        "edge.trusted_proxies",
+        Kind::List(&Kind::Network),
+        "",
+        "Proxies whose X-Forwarded-For, Forwarded or PROXY header says who the client is; \
+         addresses are counted from the right",
+    ),
+    setting(
+        "edge.proxy_protocol",
+        Kind::Flag,
+        "false",
+        "Whether connections from trusted_proxies start with a PROXY protocol header (v1 or v2)",
+    ),
+    setting(
+        "edge.encodings",
+        Kind::List(&Kind::Choice(&["json", "cjson", "msgpack", "cmsgpack"])),
+        "json",
+        "Encodings that are offered, the default first. This version has json",
+    ),
+    setting(
+        "edge.max_frame_bytes",
+        Kind::Bytes {
+            min: 1_024,
+            max: 16 << 20,
+        },
+        "65536",
+        "Longest WebSocket frame and message; longer ones close with 1009",
+    ),
+    setting(
+        "edge.ping_interval",
+        SPAN,
+        "25s",
+        "How often a session is pinged; without any answer for as long it is closed with 4202",
+    )
+    .live(),
+    setting(
+        "edge.auth_deadline",
+        SPAN,
+        "10s",
+        "How long a session may stay without a token where auth.required; then 4001",
+    )
+    .live(),
+    setting(
+        "edge.mailbox_bytes",
+        ROOM,
+        "1048576",
+        "Most bytes that wait for one session; beyond it the channel's slow policy acts",
+    ),
+    setting(
+        "edge.mailbox_messages",
+        MANY,
+        "8192",
+        "Most frames that wait for one session; beyond it the channel's slow policy acts",
+    ),
+    setting(
+        "edge.mailbox_total_bytes",
+        ROOM,
+        "536870912",
+        "Most bytes that wait for all sessions of this node; beyond it the largest mailbox is cut \
+         first",
+    ),
+    setting(
+        "edge.token_in_query",
+        Kind::Flag,
+        "false",
+        "Whether ?token= is taken in the handshake; proxies write queries into their logs",
+    ),
+    optional(
+        "edge.workers",
+        Kind::Count { min: 1, max: 64 },
+        "Threads that own the sessions",
+    )
+    .computed("one a core"),
+    setting(
+        "edge.header_deadline",
+        SHORT,
+        "5s",
+        "From accepting a connection to the end of its request's head",
+    ),
+    setting(
+        "edge.max_handshakes",
+        MANY,
+        "256",
+        "Handshakes in flight; further connections wait in the kernel's backlog",
+    ),
+    setting(
+        "edge.max_sessions",
+        MANY,
+        "100000",
+        "Most sessions on this node; beyond it 503",
+    ),
+];
