@@ -41,6 +41,8 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
         header_deadline: section.span("header_deadline"),
         max_handshakes: section.count("max_handshakes"),
         max_sessions: section.count("max_sessions"),
+        max_fragments: u32::try_from(section.count("max_fragments")).unwrap_or(u32::MAX),
+        operation_timeout: section.span("operation_timeout"),
         demo_page: dev.then(|| bytes::Bytes::from_static(include_bytes!("../../edge/demo.html"))),
     }
 }

@@ -138,4 +138,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "100000",
         "Most sessions on this node; beyond it 503",
     ),
+    setting(
+        "edge.operation_timeout",
+        SPAN,
+        "10s",
+        "How long the broker or a key server may take over one command",
+    ),
+    setting(
+        "edge.max_fragments",
+        Kind::Count { min: 1, max: 65_536 },
+        "64",
+        "Most frames that one message may come in; more close with 1008",
+    ),
 ];
