@@ -7,7 +7,10 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::needless_pass_by_value,
+    missing_debug_implementations,
     missing_docs,
+    unreachable_pub,
     reason = "a test fails by panicking, and says why on its output"
 )]
 

@@ -102,6 +102,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", url=url)
+        page.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
         return page
 
 
