@@ -239,10 +239,11 @@ impl Worker {
             }
             Phase::Gone => {}
             Phase::Open => {
+                let busy = client.operation.is_some();
                 let (drain, reader) = (client.drain_at, client.reader.deadline());
                 if due(drain) {
                     self.close(key, CloseCode::Draining);
-                } else if due(reader) {
+                } else if !busy && due(reader) {
                     self.close(key, CloseCode::Policy);
                 } else if let Some(session) = &mut client.session {
                     session.on_deadline(now, &mut self.effects);

@@ -111,7 +111,10 @@ impl Client {
             Phase::Open | Phase::Gone => None,
         };
         let session = self.session.as_ref().map(Session::deadline);
-        [phase, session, self.reader.deadline(), self.drain_at]
+        // While the session is busy nothing is read: what is unfinished then is not the peer's
+        // fault.
+        let reader = self.operation.is_none().then(|| self.reader.deadline()).flatten();
+        [phase, session, reader, self.drain_at]
             .into_iter()
             .flatten()
             .min()
