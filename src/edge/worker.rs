@@ -98,6 +98,8 @@ struct Worker {
     scratch: Box<[u8]>,
     cork: Vec<u8>,
     mailbox_bytes: usize,
+    /// What the largest mailbox has held since it was last looked for.
+    largest: usize,
     now: Now,
     stopping: bool,
 }
@@ -141,9 +143,8 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         self.timers.next().map(|at| {
-            let left = at.saturating_duration_since(Instant::now());
-            // The kernel counts milliseconds: waking early would only turn the loop.
-            left + Duration::from_micros(999)
+            // mio rounds up to the kernel's milliseconds: no turn is early.
+            at.saturating_duration_since(Instant::now())
         })
     }
 
@@ -268,35 +269,51 @@ impl Worker {
     }
 
     /// Shows the node how this worker stands, and asks for relief where the node's mailboxes
-    /// together hold too much.
+    /// together hold too much. All that could be flushed has been.
     fn report(&mut self) {
-        let held = self
+        let before = self
             .gauges
             .mailbox_bytes
             .swap(self.mailbox_bytes, Ordering::Relaxed);
-        if self.mailbox_bytes > held && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
-            let largest = self
-                .clients
-                .iter()
-                .map(|(_, client)| client.waiting_bytes())
-                .max();
-            self.gauges
-                .largest
-                .store(largest.unwrap_or_default(), Ordering::Relaxed);
+        if self.mailbox_bytes > before && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
+            self.gauges.largest.store(self.largest, Ordering::Relaxed);
             self.peers.cut_largest();
         }
     }
 
-    /// The node's mailboxes hold too much: the largest goes.
+    /// Remembers how large a mailbox has grown; [`Self::cut_largest`] finds out what is left.
+    fn grown(&mut self, key: u32, before: usize) {
+        let now = self.clients[key as usize].waiting_bytes();
+        self.mailbox_bytes = self.mailbox_bytes + now - before;
+        self.largest = self.largest.max(now);
+    }
+
+    /// The node's mailboxes hold too much, and the largest seems to be here: it goes. If it has
+    /// shrunk meanwhile, whoever has the largest now is asked.
     fn cut_largest(&mut self) {
-        let largest = self
+        let sizes = self
             .clients
             .iter()
-            .max_by_key(|(_, client)| client.waiting_bytes());
-        let Some((key, client)) = largest else { return };
-        if client.phase == Phase::Open && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
-            self.close(table::key(key), CloseCode::SlowConsumer);
+            .filter(|(_, client)| client.phase == Phase::Open);
+        let largest = sizes
+            .map(|(key, client)| (client.waiting_bytes(), key))
+            .max();
+        self.largest = largest.map_or(0, |(bytes, _)| bytes);
+        self.gauges.largest.store(self.largest, Ordering::Relaxed);
+        if self.peers.mailbox_bytes() <= self.mailbox_total_bytes {
+            return;
         }
+        match largest {
+            Some((bytes, key)) if bytes > 0 && bytes >= self.peers.largest() => {
+                self.close(table::key(key), CloseCode::SlowConsumer);
+                self.gauges
+                    .mailbox_bytes
+                    .store(self.mailbox_bytes, Ordering::Relaxed);
+            }
+            _ if self.peers.largest() == 0 => return,
+            _ => {}
+        }
+        self.peers.cut_largest();
     }
 
     fn keys(&self) -> Vec<u32> {

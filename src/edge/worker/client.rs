@@ -106,18 +106,17 @@ impl Client {
 
     /// When the worker must look at it again, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let phase = match self.phase {
+        match self.phase {
             Phase::Closing(until) | Phase::Lingering(until) => Some(until),
-            Phase::Open | Phase::Gone => None,
-        };
-        let session = self.session.as_ref().map(Session::deadline);
-        // While the session is busy nothing is read: what is unfinished then is not the peer's
-        // fault.
-        let reader = self.operation.is_none().then(|| self.reader.deadline()).flatten();
-        [phase, session, reader, self.drain_at]
-            .into_iter()
-            .flatten()
-            .min()
+            Phase::Gone => None,
+            Phase::Open => {
+                // While the session is busy nothing is read: what is unfinished then is not the
+                // peer's fault.
+                let reader = self.reader.deadline().filter(|_| self.operation.is_none());
+                let session = self.session.as_ref().map(Session::deadline);
+                [session, reader, self.drain_at].into_iter().flatten().min()
+            }
+        }
     }
 
     /// Bytes that wait for the socket or behind an operation.

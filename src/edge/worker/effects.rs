@@ -67,7 +67,7 @@ impl Worker {
         if !client.mailbox.has_room(frame.len(), self.bounds) {
             return self.close(key, CloseCode::SlowConsumer);
         }
-        let before = client.mailbox.bytes();
+        let before = client.waiting_bytes();
         client.mailbox.push(
             Entry {
                 frame,
@@ -75,7 +75,7 @@ impl Worker {
             },
             &mut self.spare_rings,
         );
-        self.mailbox_bytes += client.mailbox.bytes() - before;
+        self.grown(key, before);
         self.mark_dirty(key);
     }
 

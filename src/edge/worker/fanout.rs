@@ -68,6 +68,7 @@ impl Worker {
                     clients: &mut self.clients,
                     spare: &mut self.spare_rings,
                     total: &mut self.mailbox_bytes,
+                    largest: &mut self.largest,
                     bounds: self.bounds,
                     slow: channel.slow,
                 };
@@ -122,9 +123,9 @@ impl Worker {
         if !client.mailbox.has_room(held.entry.frame.len(), self.bounds) {
             return self.close(key, CloseCode::SlowConsumer);
         }
-        let before = client.mailbox.bytes();
+        let before = client.waiting_bytes();
         client.mailbox.push(held.entry, &mut self.spare_rings);
-        self.mailbox_bytes += client.mailbox.bytes() - before;
+        self.grown(key, before);
         self.mark_dirty(key);
     }
 }
@@ -134,6 +135,7 @@ struct Receiver<'a> {
     clients: &'a mut Slab<Box<Client>>,
     spare: &'a mut SpareRings,
     total: &'a mut usize,
+    largest: &'a mut usize,
     bounds: Bounds,
     slow: SlowPolicy,
 }
@@ -169,6 +171,7 @@ impl Receiver<'_> {
             }
             operation.held_bytes += cost;
             *self.total += cost;
+            *self.largest = operation.held_bytes.max(*self.largest);
             operation.held.push_back(Held {
                 slot,
                 sequence,
@@ -188,6 +191,7 @@ impl Receiver<'_> {
             Offer::Full
         };
         *self.total = *self.total + client.mailbox.bytes() - before;
+        *self.largest = client.mailbox.bytes().max(*self.largest);
         offer
     }
 }

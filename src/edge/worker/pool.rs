@@ -75,6 +75,15 @@ impl Peers {
             .sum()
     }
 
+    /// Bytes in the largest mailbox, as far as is known.
+    pub(super) fn largest(&self) -> usize {
+        let sizes = self
+            .0
+            .iter()
+            .map(|(_, gauges)| gauges.largest.load(Ordering::Relaxed));
+        sizes.max().unwrap_or_default()
+    }
+
     /// Has the worker with the largest mailbox cut it.
     pub(super) fn cut_largest(&self) {
         let largest = |entry: &&(Arc<Inbox>, Arc<Gauges>)| entry.1.largest.load(Ordering::Relaxed);
@@ -154,6 +163,7 @@ impl Workers {
                 scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
                 cork: Vec::new(),
                 mailbox_bytes: 0,
+                largest: 0,
                 now: Now::read(),
                 stopping: false,
             };

@@ -16,8 +16,9 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key as usize) else {
             return;
         };
-        if client.operation.is_some() && client.phase == Phase::Open {
-            // The session is busy; `release` comes back here.
+        let busy = client.operation.is_some() && client.phase == Phase::Open;
+        if busy || client.phase == Phase::Gone {
+            // `release` comes back here once the session is free.
             return;
         }
         match client.transport.read(&mut self.scratch) {
