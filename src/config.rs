@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::ChannelRule;
-use crate::{admin, control, edge, hub, limits, session};
+use crate::{admin, auth, control, edge, hub, limits, session};
 
 pub use build::{Log, LogFormat, Signing};
 pub use describe::{default_toml, json_schema, reference};
@@ -46,6 +46,8 @@ pub struct Config {
     pub control: control::Config,
     /// Health and metrics.
     pub admin: admin::Config,
+    /// Whose tokens are taken.
+    pub auth: auth::Config,
     /// What an address may do.
     pub limits: limits::Config,
     /// The hub and the event log.

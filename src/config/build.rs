@@ -4,6 +4,7 @@
 mod access;
 mod doors;
 mod safety;
+mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::value::Table;
 use super::{Config, Sources, Values};
 use crate::hub;
 
-pub use access::Signing;
+pub use tokens::Signing;
 
 /// The log's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +46,14 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         allowed_origins: doors::allowed_origins(&root),
         control: doors::control(&root),
         admin: doors::admin(&root),
+        auth: tokens::auth(&root),
         limits: access::limits(&root),
         hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),
         drain: root.table("drain").span("period"),
         log: log(&root),
-        signing: access::signing(&root),
+        signing: tokens::signing(&root),
         dev: sources.dev.clone(),
         files: Vec::new(),
         values: Values(Arc::default()),
@@ -79,11 +81,12 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     doors::allowed_origins(&root);
     doors::control(&root);
     doors::admin(&root);
+    tokens::auth(&root);
     access::limits(&root);
     hub(&root);
     access::rules(&root);
     access::session(&root);
-    access::signing(&root);
+    tokens::signing(&root);
     root.table("drain").span("period");
     log(&root);
     broker(&root);

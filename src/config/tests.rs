@@ -1,5 +1,7 @@
 //! Whole configurations, good and bad, with what is said of them.
 
+mod safety;
+
 use std::io::Write as _;
 
 use super::*;
@@ -121,7 +123,7 @@ fn every_setting_of_the_table_is_read() {
     let values = value::parse_file(&Arc::new("x".into()), file, &mut problems);
     assert_eq!(problems, []);
     let read = build::settings_read(&values);
-    for setting in table::all().filter(|setting| !setting.key.starts_with("auth.")) {
+    for setting in table::all() {
         let section = setting.key.split(['.', '[']).next().unwrap();
         let later = table::later(section)
             .or_else(|| table::later(setting.key))
@@ -275,98 +277,6 @@ fn what_comes_later_is_refused_when_it_is_used() {
         assert!(refused.contains(line), "{line} is missing in\n{refused}");
     }
     assert!(!refused.contains("pusher"), "{refused}");
-}
-
-#[test]
-fn secrets_come_from_files_too_and_are_never_shown() {
-    let given = given("auth.required = true\n");
-    let path = given.directory.path().join("secret");
-    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
-    let flag = format!("auth.secret_file={}", path.display());
-    let given = given.set(&[
-        &flag,
-        "control.keys=[{name='a', secret='a-long-enough-key', scopes=['admin']}]",
-    ]);
-    let config = given.load();
-    assert_eq!(config.signing.as_ref().unwrap().secret.expose(), SECRET);
-    assert!(config.files.contains(&path));
-    let shown = format!("{config:?} {:?}", given.sources.environment);
-    assert!(
-        !shown.contains(SECRET) && !shown.contains("a-long-enough-key"),
-        "{shown}"
-    );
-
-    let both = Given {
-        directory: given.directory,
-        sources: given.sources,
-    }
-    .set(&[&flag, &format!("auth.secret={SECRET}")]);
-    let refused = both.refused();
-    assert!(
-        refused.contains("auth.secret_file: secret is given too"),
-        "{refused}"
-    );
-    assert!(!refused.contains(SECRET), "{refused}");
-}
-
-#[test]
-fn a_secret_in_a_higher_layer_replaces_its_file_below() {
-    let file = "auth.secret_file = '/nowhere/at/all'\n";
-    let config = given(file).env(&[("POGO__AUTH__SECRET", SECRET)]).load();
-    assert_eq!(config.signing.unwrap().secret.expose(), SECRET);
-    // A number is a secret like any other.
-    let digits = "1".repeat(64);
-    let config = given("").env(&[("POGO__AUTH__SECRET", &digits)]).load();
-    assert_eq!(config.signing.unwrap().secret.expose(), digits);
-}
-
-#[test]
-fn nothing_starts_open() {
-    let refused = given("auth.required = false\n").refused();
-    assert!(refused.contains("there is no key for tokens"), "{refused}");
-    let open = with_key("control.listen = '0.0.0.0:8081'\n");
-    assert!(given(&open).refused().contains("beyond this machine"));
-    let empty = with_key("[control]\nlisten = '[::]:8081'\nkeys = []\n");
-    assert!(given(&empty).refused().contains("beyond this machine"));
-    let keyed = with_key(
-        "[control]\nlisten = '0.0.0.0:8081'\nkeys = [{ name = 'a', secret = '0123456789abcdef', \
-         scopes = ['publish:room-*'] }]\n",
-    );
-    assert!(!given(&keyed).load().control.open);
-    assert!(given(&with_key("")).load().control.open, "on loopback");
-    let weak = keyed
-        .replace("0123456789abcdef'", "short'")
-        .replace("publish:", "pubish:");
-    let refused = given(&weak).refused();
-    assert!(
-        refused.contains("control.keys.0.secret: is shorter than 16 bytes"),
-        "{refused}"
-    );
-    assert!(
-        refused.contains("control.keys.0.scopes: `pubish:room-*`: a scope is"),
-        "{refused}"
-    );
-}
-
-#[test]
-fn dev_fills_in_what_is_not_said() {
-    let config = given("").dev().load();
-    assert_eq!(config.edge.listen.to_string(), "127.0.0.1:8080");
-    assert!(!config.session.auth_required && config.edge.demo_page.is_some());
-    assert_eq!(config.control.keys.len(), 1);
-    assert!(config.allowed_origins.unwrap().contains(&"null".to_owned()));
-    let said = format!("{:?}", config.dev);
-    assert!(
-        !said.contains(config.signing.unwrap().secret.expose()),
-        "{said}"
-    );
-
-    let file = with_key("[edge]\nlisten = '127.0.0.1:9'\nallowed_origins = []\n");
-    let config = given(&file).dev().set(&["auth.required=true"]).load();
-    assert_eq!(config.edge.listen.port(), 9);
-    assert_eq!(config.allowed_origins, Some(vec![]));
-    assert!(config.session.auth_required);
-    assert_eq!(config.signing.unwrap().secret.expose(), SECRET);
 }
 
 #[test]

@@ -1,26 +1,12 @@
-//! `[auth]`, `[limits]`, `[[channel]]`: who may do what, and how much.
+//! `[limits]`, `[[channel]]` and what governs a session: who may do what, and how much.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::super::reader::Reader;
-use super::super::secret::Secret;
 use crate::channel::{Access, ChannelRule, HistoryRule, Pattern, SlowPolicy};
 use crate::limits::{self, RateConfig};
 use crate::session;
-
-/// What tokens are signed with by `pogo token new` and `--dev`.
-#[derive(Debug, Clone)]
-pub struct Signing {
-    /// The shared secret.
-    pub secret: Secret,
-    /// The `iss` that its tokens must have.
-    pub issuer: Option<String>,
-    /// The `aud` that tokens must have.
-    pub audience: Option<String>,
-    /// The algorithm, if the secret's usual one is not allowed.
-    pub algorithm: Option<String>,
-}
 
 pub(super) fn session(root: &Reader<'_>) -> session::Settings {
     let (auth, edge, limits) = (root.table("auth"), root.table("edge"), root.table("limits"));
@@ -60,24 +46,6 @@ pub(super) fn limits(root: &Reader<'_>) -> limits::Config {
             .unwrap_or(NonZeroUsize::MIN),
         sweep_interval: section.span("sweep_interval"),
     }
-}
-
-/// The secret that signs: of `[auth]`, or else of the first `[[auth.issuer]]` that has one.
-pub(super) fn signing(root: &Reader<'_>) -> Option<Signing> {
-    let auth = root.table("auth");
-    let audience = auth.texts("audience").into_iter().next();
-    let of = |entry: &Reader<'_>| {
-        Some(Signing {
-            secret: entry.secret("secret")?,
-            issuer: entry.text("issuer"),
-            audience: audience.clone(),
-            algorithm: entry
-                .texts("algorithms")
-                .into_iter()
-                .find(|name| name.starts_with("HS")),
-        })
-    };
-    of(&auth).or_else(|| auth.items("issuer").iter().find_map(of))
 }
 
 pub(super) fn rules(root: &Reader<'_>) -> Vec<ChannelRule> {

@@ -4,10 +4,7 @@ use super::super::setting::{Kind, Setting};
 use super::{optional, setting};
 use std::time::Duration;
 
-const ALGORITHMS: Kind = Kind::List(&Kind::Choice(&[
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
-    "ES384", "EdDSA",
-]));
+const ALGORITHMS: Kind = Kind::List(&Kind::Choice(&crate::auth::ALGORITHM_NAMES));
 const DAY: u64 = 86_400;
 const SHORT: Kind = Kind::Span {
     min: Duration::from_millis(10),

@@ -146,7 +146,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "edge.max_fragments",
-        Kind::Count { min: 1, max: 65_536 },
+        Kind::Count {
+            min: 1,
+            max: 65_536,
+        },
         "64",
         "Most frames that one message may come in; more close with 1008",
     ),
