@@ -2,28 +2,48 @@
 
 use std::time::Duration;
 
-use crate::support::raw::{Raw, upgrade};
 use crate::support::TestServer;
+use crate::support::raw::{Raw, upgrade};
 
 async fn status(server: &TestServer, request: &str) -> u16 {
-    Raw::connect(server.edge()).await.request(request).await.status
+    Raw::connect(server.edge())
+        .await
+        .request(request)
+        .await
+        .status
 }
 
 #[tokio::test]
 async fn the_key_is_answered_as_the_rfc_says() {
     let server = TestServer::start().await;
-    let head = Raw::connect(server.edge()).await.request(&upgrade("/ws", &[])).await;
+    let head = Raw::connect(server.edge())
+        .await
+        .request(&upgrade("/ws", &[]))
+        .await;
     assert_eq!(head.status, 101);
     // The pair of key and answer is RFC 6455's own example.
-    assert!(head.text.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{}", head.text);
-    assert!(!head.text.contains("sec-websocket-extensions"), "{}", head.text);
+    assert!(
+        head.text
+            .contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+        "{}",
+        head.text
+    );
+    assert!(
+        !head.text.contains("sec-websocket-extensions"),
+        "{}",
+        head.text
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_upgrade_is_told_so() {
     let server = TestServer::start().await;
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: pogo.test\r\n\r\n");
-    assert_eq!(status(&server, &get("/")).await, 426, "the demo page is for --dev");
+    assert_eq!(
+        status(&server, &get("/")).await,
+        426,
+        "the demo page is for --dev"
+    );
     assert_eq!(status(&server, &get("/ws")).await, 426);
     assert_eq!(status(&server, &get("/elsewhere")).await, 404);
     assert_eq!(status(&server, &upgrade("/elsewhere", &[])).await, 404);
@@ -39,8 +59,14 @@ async fn what_is_no_upgrade_is_told_so() {
         assert!(near, "{seen} for {request}");
     }
     let mut raw = Raw::connect(server.edge()).await;
-    let head = raw.request(&upgrade("/ws", &["Sec-WebSocket-Version: 12"])).await;
-    assert!(head.text.contains("sec-websocket-version: 13"), "{}", head.text);
+    let head = raw
+        .request(&upgrade("/ws", &["Sec-WebSocket-Version: 12"]))
+        .await;
+    assert!(
+        head.text.contains("sec-websocket-version: 13"),
+        "{}",
+        head.text
+    );
 }
 
 #[tokio::test]
@@ -57,14 +83,37 @@ async fn only_allowed_origins_come_in() {
         (403, vec!["Origin: https://good.example:444"]),
         (403, vec!["Origin: null"]),
         (403, vec!["Origin: "]),
-        (403, vec!["Origin: https://good.example", "Origin: https://evil.example"]),
-        (403, vec!["Origin: https://evil.example", "Origin: https://good.example"]),
+        (
+            403,
+            vec![
+                "Origin: https://good.example",
+                "Origin: https://evil.example",
+            ],
+        ),
+        (
+            403,
+            vec![
+                "Origin: https://evil.example",
+                "Origin: https://good.example",
+            ],
+        ),
     ] {
-        assert_eq!(status(&server, &upgrade("/ws", &lines)).await, expected, "{lines:?}");
+        assert_eq!(
+            status(&server, &upgrade("/ws", &lines)).await,
+            expected,
+            "{lines:?}"
+        );
     }
     let server = TestServer::start().await;
-    assert_eq!(status(&server, &upgrade("/ws", &["Origin: http://pogo.test"])).await, 101, "the same");
-    assert_eq!(status(&server, &upgrade("/ws", &["Origin: http://evil.test"])).await, 403);
+    assert_eq!(
+        status(&server, &upgrade("/ws", &["Origin: http://pogo.test"])).await,
+        101,
+        "the same"
+    );
+    assert_eq!(
+        status(&server, &upgrade("/ws", &["Origin: http://evil.test"])).await,
+        403
+    );
 }
 
 #[tokio::test]
@@ -105,7 +154,20 @@ async fn the_demo_page_is_there_in_dev() {
     let request = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     let head = Raw::connect(server.edge()).await.request(request).await;
     assert_eq!(head.status, 200);
-    assert!(head.text.contains("content-type: text/html"), "{}", head.text);
-    assert!(head.text.contains("content-security-policy: default-src 'none'"), "{}", head.text);
-    assert_eq!(status(&server, &upgrade("/", &[])).await, 101, "and it is still a door");
+    assert!(
+        head.text.contains("content-type: text/html"),
+        "{}",
+        head.text
+    );
+    assert!(
+        head.text
+            .contains("content-security-policy: default-src 'none'"),
+        "{}",
+        head.text
+    );
+    assert_eq!(
+        status(&server, &upgrade("/", &[])).await,
+        101,
+        "and it is still a door"
+    );
 }

@@ -263,11 +263,6 @@ impl Client {
         while let Ok(Some(Ok(_))) = tokio::time::timeout(PATIENCE, self.socket.next()).await {}
     }
 
-    /// The bare connection, to stop reading or to write what no client would.
-    pub fn stream(&mut self) -> &mut TcpStream {
-        self.socket.get_mut()
-    }
-
     async fn read(&mut self) -> Incoming {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {

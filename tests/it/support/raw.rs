@@ -52,12 +52,17 @@ impl Raw {
     async fn head(&mut self) -> Head {
         let mut bytes = vec![];
         while !bytes.ends_with(b"\r\n\r\n") {
-            let byte = tokio::time::timeout(PATIENCE, self.0.read_u8()).await.expect("no answer");
+            let byte = tokio::time::timeout(PATIENCE, self.0.read_u8())
+                .await
+                .expect("no answer");
             bytes.push(byte.expect("closed without an answer"));
         }
         let text = String::from_utf8(bytes).unwrap();
         let status = text.split(' ').nth(1).unwrap().parse().unwrap();
-        Head { status, text: text.to_lowercase() }
+        Head {
+            status,
+            text: text.to_lowercase(),
+        }
     }
 
     /// Writes one frame, masked with a key of zeros.
@@ -68,7 +73,9 @@ impl Raw {
     /// Reads frames until the server closes: the close frame's code, or `None` where the
     /// connection ended without one.
     pub async fn closed(&mut self) -> Option<u16> {
-        tokio::time::timeout(PATIENCE, self.read_close()).await.expect("never closed")
+        tokio::time::timeout(PATIENCE, self.read_close())
+            .await
+            .expect("never closed")
     }
 
     async fn read_close(&mut self) -> Option<u16> {
@@ -93,7 +100,9 @@ impl Raw {
         let begun = std::time::Instant::now();
         let mut dropped = [0; 4096];
         let read = async { while !matches!(self.0.read(&mut dropped).await, Ok(0) | Err(_)) {} };
-        tokio::time::timeout(PATIENCE, read).await.expect("never ended");
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("never ended");
         begun.elapsed()
     }
 }
@@ -132,7 +141,9 @@ pub fn upgrade(path: &str, extra: &[&str]) -> String {
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ];
     let name = |line: &str| line.split(':').next().unwrap().to_lowercase();
-    let kept = usual.into_iter().filter(|line| extra.iter().all(|other| name(other) != name(line)));
+    let kept = usual
+        .into_iter()
+        .filter(|line| extra.iter().all(|other| name(other) != name(line)));
     let set = extra.iter().copied().filter(|line| !line.ends_with(": -"));
     let lines: Vec<_> = kept.chain(set).collect();
     format!("GET {path} HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))

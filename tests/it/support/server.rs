@@ -2,7 +2,7 @@
 //! port 0. Dropping it stops it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use pogo::config::{self, Config, Sources};
@@ -82,11 +82,6 @@ impl TestServer {
 
     pub fn control_address(&self) -> SocketAddr {
         self.control
-    }
-
-    /// The folder of this server's files.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// The control plane's clients, with every scope.
@@ -177,12 +172,6 @@ impl TestServerBuilder {
 
     pub fn dev(mut self) -> Self {
         self.dev = true;
-        self
-    }
-
-    /// Writes `name` into the server's folder.
-    pub fn file(self, name: &str, content: &str) -> Self {
-        std::fs::write(self.folder.path().join(name), content).unwrap();
         self
     }
 
