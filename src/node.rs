@@ -125,7 +125,10 @@ impl Node {
     pub async fn denied(&self) -> Result<Vec<Denied>, BrokerError> {
         todo!()
     }
-    pub fn hub(&self) -> &Hub {
+    pub fn identity(&self) -> Identity {
+        todo!()
+    }
+    pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
     pub fn broker(&self) -> &dyn Broker {
