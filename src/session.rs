@@ -16,6 +16,9 @@ mod subscribe;
 mod subscriptions;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::protocol::Message;
 
 use std::net::IpAddr;

@@ -38,7 +38,7 @@ pub struct Capabilities(Vec<(Pattern, u8)>);
 
 impl Capabilities {
     /// Reads `{pattern: [op]}`; the error is what is wrong, as said of the claim.
-    pub(super) fn parse(value: &RawValue) -> Result<Self, &'static str> {
+    pub(crate) fn parse(value: &RawValue) -> Result<Self, &'static str> {
         let object = Object::parse(value.get()).ok_or("is not an object with unique names")?;
         let members = object.into_members();
         if members.len() > MAX_CAPABILITIES {
