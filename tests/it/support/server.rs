@@ -170,6 +170,11 @@ impl TestServerBuilder {
         self
     }
 
+    /// Where its files are.
+    pub fn folder_path(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     pub fn dev(mut self) -> Self {
         self.dev = true;
         self
