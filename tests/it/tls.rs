@@ -44,7 +44,9 @@ fn write(folder: &Path, name: &str, pair: &(String, String)) {
 /// The certificate that the edge shows, after a whole handshake.
 async fn shown(server: &TestServer, authority: &Authority) -> Option<Vec<u8>> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap())
+        .unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -53,7 +55,10 @@ async fn shown(server: &TestServer, authority: &Authority) -> Option<Vec<u8>> {
         .with_no_client_auth();
     let stream = TcpStream::connect(server.edge()).await.unwrap();
     let name = ServerName::try_from("pogo.test").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+    let mut stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .ok()?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap();
     let certificate = certificates[0].to_vec();
     welcome(&mut stream).await;
@@ -62,14 +67,19 @@ async fn shown(server: &TestServer, authority: &Authority) -> Option<Vec<u8>> {
 
 /// Upgrades over TLS and reads up to the welcome.
 async fn welcome(stream: &mut TlsStream<TcpStream>) {
-    stream.write_all(upgrade("/ws", &[]).as_bytes()).await.unwrap();
+    stream
+        .write_all(upgrade("/ws", &[]).as_bytes())
+        .await
+        .unwrap();
     let mut answer = vec![];
     let read = async {
         while !String::from_utf8_lossy(&answer).contains("pogo:welcome") {
             assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "ended");
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.expect("no welcome");
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("no welcome");
 }
 
 #[tokio::test]
@@ -90,7 +100,9 @@ async fn the_edge_speaks_tls_and_takes_a_new_certificate_without_a_restart() {
     .await;
     std::fs::write(folder.join("edge.pem"), "no certificate").unwrap();
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    shown(&server, &authority).await.expect("a broken file leaves the last good one");
+    shown(&server, &authority)
+        .await
+        .expect("a broken file leaves the last good one");
 }
 
 #[tokio::test]
@@ -111,11 +123,22 @@ async fn a_client_certificate_opens_the_control_plane() {
             tls = tls.identity(Identity::from_pem(certificate, key));
         }
         let endpoint = format!("https://{}", server.control_address());
-        let channel = Endpoint::from_shared(endpoint).unwrap().tls_config(tls).unwrap().connect().await;
+        let channel = Endpoint::from_shared(endpoint)
+            .unwrap()
+            .tls_config(tls)
+            .unwrap()
+            .connect()
+            .await;
         let Ok(channel) = channel else { return false };
-        NodesClient::new(channel).list_nodes(ListNodesRequest::default()).await.is_ok()
+        NodesClient::new(channel)
+            .list_nodes(ListNodesRequest::default())
+            .await
+            .is_ok()
     };
     assert!(call(Some(issue(&ours, "service-1"))).await, "one of ours");
     assert!(!call(None).await, "none, and no key");
-    assert!(!call(Some(issue(&other, "service-1"))).await, "from someone else");
+    assert!(
+        !call(Some(issue(&other, "service-1"))).await,
+        "from someone else"
+    );
 }
