@@ -2,8 +2,10 @@
 //! node must know (revocations, denied addresses). The memory broker serves one node.
 
 mod memory;
+#[cfg(test)]
+mod suite;
 
-pub use memory::{MemoryBroker, MemoryConfig};
+pub use memory::{Clock, HistoryRules, MemoryBroker, MemoryConfig, StateError};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +17,8 @@ use serde_json::value::RawValue;
 
 use crate::auth::Revocation;
 use crate::channel::ChannelName;
-use crate::publication::{Admission, Epoch, Position};
+use crate::clock::Now;
+use crate::publication::{Admission, Epoch, Position, Publication};
 use crate::session_id::SessionId;
 
 /// A broker's answer, sooner or later. The memory broker's are always ready at the first poll.
@@ -119,8 +122,9 @@ pub struct HistoryPage {
     pub sequence: u64,
     /// What is retained and alive, in the order asked for.
     pub publications: Vec<Retained>,
-    /// With `from`: whether everything that was accepted after it is accounted for (what has
-    /// expired counts as accounted for) and `from`'s epoch is the channel's.
+    /// With `from`: whether everything that was accepted after it is accounted for and `from`'s
+    /// epoch is the channel's. Accounted for is what is retained (`limit` may still cut it off),
+    /// what has expired by its own ttl, and what its publisher asked not to retain.
     pub complete: bool,
 }
 
@@ -178,27 +182,56 @@ pub trait Broker: Send + Sync {
     /// No more of them.
     fn unsubscribe<'a>(&'a self, channel: &'a ChannelName) -> BrokerFuture<'a, ()>;
     /// Reads history and position in one step.
-    fn history<'a>(&'a self, channel: &'a ChannelName, query: HistoryQuery) -> BrokerFuture<'a, HistoryPage>;
+    fn history<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: HistoryQuery,
+    ) -> BrokerFuture<'a, HistoryPage>;
     /// Drops what `channel` retains and returns how many that were. Positions go on.
     fn purge<'a>(&'a self, channel: &'a ChannelName) -> BrokerFuture<'a, usize>;
     /// What is known of `channel`, if anything.
     fn channel<'a>(&'a self, channel: &'a ChannelName) -> BrokerFuture<'a, Option<ChannelState>>;
     /// Channels with history whose names start with `prefix` and follow `after`, in order.
-    fn channels<'a>(&'a self, prefix: &'a str, after: &'a str, limit: usize) -> BrokerFuture<'a, Vec<ChannelState>>;
+    fn channels<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> BrokerFuture<'a, Vec<ChannelState>>;
 
-    /// Adds a session to a channel's presence: true if it is its member's first there.
-    fn enter<'a>(&'a self, channel: &'a ChannelName, member: Member) -> BrokerFuture<'a, bool>;
-    /// Removes it: the member's last info if it was its member's last there.
-    fn exit<'a>(&'a self, channel: &'a ChannelName, session: SessionId) -> BrokerFuture<'a, Option<Member>>;
+    /// Adds a session to a channel's presence, or replaces its entry: true if it is its member's
+    /// first there. Then every node delivers [`presence_push`] to all but the session, in the
+    /// order in which members come and go: were the node to tell it, a join could overtake the
+    /// leave before it.
+    fn enter<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        member: Member,
+        admission: Option<Admission>,
+    ) -> BrokerFuture<'a, bool>;
+    /// Removes it: its entry if it was its member's last there. Then every node delivers
+    /// [`presence_push`], as with [`Self::enter`].
+    fn exit<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        session: SessionId,
+        admission: Option<Admission>,
+    ) -> BrokerFuture<'a, Option<Member>>;
     /// Who is there: rows whose session follows `after`, at most `limit`, and the total.
-    fn members<'a>(&'a self, channel: &'a ChannelName, after: Option<SessionId>, limit: usize) -> BrokerFuture<'a, Members>;
+    fn members<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> BrokerFuture<'a, Members>;
 
     /// Records a revocation, durably where a state path is set; replaces one of the same id.
     fn revoke(&self, revocation: Revocation) -> BrokerFuture<'_, ()>;
     /// Forgets a revocation: whether there was one.
     fn unrevoke<'a>(&'a self, id: &'a str) -> BrokerFuture<'a, bool>;
     /// Those in force whose id follows `after`, in order of id.
-    fn revocations<'a>(&'a self, after: &'a str, limit: usize) -> BrokerFuture<'a, Vec<Revocation>>;
+    fn revocations<'a>(&'a self, after: &'a str, limit: usize)
+    -> BrokerFuture<'a, Vec<Revocation>>;
     /// Records denied ranges, durably where a state path is set; replaces those of the same range.
     fn deny(&self, denied: Vec<Denied>) -> BrokerFuture<'_, ()>;
     /// Takes ranges off again: those that were denied.
@@ -208,6 +241,36 @@ pub trait Broker: Send + Sync {
 
     /// Whether the broker can be reached, for readiness and `pogo_broker_up`.
     fn is_up(&self) -> bool;
+    /// Lets go of what has expired; called about once a second.
+    fn sweep(&self, now: Now);
+}
+
+/// What the sessions on `channel` are told when `member`'s first session comes or its last goes:
+/// outside the sequence, and not to the session that comes.
+pub fn presence_push(channel: &ChannelName, member: &Member, joins: bool, now: Now) -> Publication {
+    #[derive(serde::Serialize)]
+    struct Push<'a> {
+        subject: &'a str,
+        session: String,
+        info: Option<&'a RawValue>,
+    }
+    let push = Push {
+        subject: &member.subject,
+        session: member.session.to_string(),
+        info: member.info.as_deref(),
+    };
+    Publication {
+        channel: channel.clone(),
+        event: if joins { "pogo:join" } else { "pogo:leave" }.into(),
+        // Strings and JSON that was checked before: nothing here can fail to be written.
+        data: serde_json::to_vec(&push).unwrap_or_default().into(),
+        sequence: 0,
+        epoch: None,
+        time: now.unix_ms(),
+        accepted: now.instant,
+        expires: None,
+        exclude: joins.then_some(member.session),
+    }
 }
 
 /// A new random epoch: 8 letters.

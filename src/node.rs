@@ -1,16 +1,79 @@
 //! One node: hub and broker together. Everything that is published goes through
 //! [`Node::publish`], every subscription through [`Node::join`], every revocation through
 //! [`Node::revoke`].
+//!
+//! Invariants: a session's interest stands in the hub before the broker is read for it, so nothing
+//! falls between the two; what is refused or recorded is so at the broker first, then here, then
+//! at the open sessions. With the memory broker every future is ready at its first poll while
+//! there is room in the hub's budget (questions to the workers excepted).
 
+mod interest;
+mod join;
+mod refuse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::auth::{Revocation, RevocationTarget, Revocations};
-use crate::broker::{Accepted, Broker, BrokerError, Denied, HistoryPage, HistoryQuery, Member, Members};
+use bytes::Bytes;
+
+use crate::auth::Revocations;
+use crate::broker::{
+    Accepted, Broker, BrokerError, Draft, HistoryPage, HistoryQuery, Member, Members, new_epoch,
+};
 use crate::channel::ChannelName;
+use crate::clock::Now;
 use crate::hub::{Hub, SessionAction, SessionFilter, SessionInfo, WorkerId};
 use crate::limits::DenyList;
 use crate::session_id::SessionId;
+use interest::Interests;
+
+/// The node's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long the node stays subscribed at the broker after a channel's last session has left
+    /// (`node.leave_delay`).
+    pub leave_delay: Duration,
+    /// How often what has expired is let go of (`node.sweep_interval`).
+    pub sweep_interval: Duration,
+    /// How long a revocation is remembered: `auth.max_token_lifetime` and the leeway.
+    pub revocation_lifetime: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            leave_delay: Duration::from_secs(5),
+            sweep_interval: Duration::from_secs(1),
+            revocation_lifetime: Duration::from_secs(30 * 86_400 + 5),
+        }
+    }
+}
+
+/// Why the node could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The broker could not.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The session to be revoked is not here.
+    #[error("there is no such session")]
+    NoSuchSession,
+    /// Not every worker answered in time, so it is not known.
+    #[error("{workers} workers did not answer in time")]
+    Unanswered {
+        /// How many.
+        workers: usize,
+    },
+    /// The operating system's random source failed.
+    #[error("no random numbers")]
+    Random(#[from] getrandom::Error),
+}
 
 /// A publication as a publisher hands it in; names and data are checked by whoever took it.
 #[derive(Debug, Clone)]
@@ -20,7 +83,7 @@ pub struct NewPublication {
     /// The event's name.
     pub event: Arc<str>,
     /// JSON text.
-    pub data: bytes::Bytes,
+    pub data: Bytes,
     /// How long it may be given to anyone.
     pub ttl: Option<Duration>,
     /// The session that must not get it.
@@ -60,8 +123,10 @@ pub struct RevokeReport {
 /// This node as listed.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// A random name, new at each start.
+    /// A random name, new at each start: letters and digits.
     pub id: Box<str>,
+    /// The version of Pogo.
+    pub version: &'static str,
     /// When it started, since the Unix epoch.
     pub started_at: Duration,
     /// Whether it is draining.
@@ -74,70 +139,187 @@ pub struct Node {
     broker: Arc<dyn Broker>,
     revocations: Arc<Revocations>,
     denied: Arc<DenyList>,
+    own: Own,
 }
 
-#[allow(clippy::todo, unused_variables, missing_docs)]
+/// What a node has of its own.
+struct Own {
+    id: Box<str>,
+    started_at: Duration,
+    draining: AtomicBool,
+    config: Config,
+    interests: Interests,
+}
+
 impl Node {
-    /// Publishes to one channel: waits for room in the budget, then for the broker.
+    /// Starts a node: what the broker remembers of revocations and denials is put in force.
+    ///
+    /// # Errors
+    /// The broker could not be read, or there are no random numbers.
+    pub async fn start(
+        hub: Arc<Hub>,
+        broker: Arc<dyn Broker>,
+        revocations: Arc<Revocations>,
+        denied: Arc<DenyList>,
+        config: Config,
+    ) -> Result<Arc<Self>, NodeError> {
+        let own = Own {
+            id: format!("{}{}", new_epoch()?, new_epoch()?).into(),
+            started_at: Now::read().unix,
+            draining: AtomicBool::new(false),
+            interests: Interests::new(config.leave_delay),
+            config,
+        };
+        let node = Self {
+            hub,
+            broker,
+            revocations,
+            denied,
+            own,
+        };
+        node.restore().await?;
+        node.note_broker();
+        Ok(Arc::new(node))
+    }
+
+    /// Publishes to one channel: waits for room in the budget, then for the broker. The ttl runs
+    /// from the call.
+    ///
+    /// # Errors
+    /// The broker refused; nothing was delivered.
     pub async fn publish(&self, publication: NewPublication) -> Result<Accepted, BrokerError> {
-        todo!()
+        let accepted = Instant::now();
+        let bytes = publication.data.len() + publication.event.len();
+        let admission = self.hub.admit(bytes).await;
+        let draft = Draft {
+            channel: publication.channel,
+            event: publication.event,
+            data: publication.data,
+            ttl: publication.ttl,
+            accepted,
+            exclude: publication.exclude,
+            skip_history: publication.skip_history,
+            idempotency: publication.idempotency,
+            admission,
+        };
+        let answer = self.broker.publish(draft).await?;
+        if !answer.deduplicated {
+            self.hub.metrics().publications.inc();
+        }
+        Ok(answer)
     }
-    /// Joins without a gap: subscribes the node if it must, enters presence, reads the history.
-    /// Publications with a sequence beyond the page's reach the worker.
-    pub async fn join(&self, join: Join) -> Result<HistoryPage, BrokerError> {
-        todo!()
+
+    /// Reads a channel's history and position.
+    ///
+    /// # Errors
+    /// The broker refused.
+    pub async fn history(
+        &self,
+        channel: &ChannelName,
+        query: HistoryQuery,
+    ) -> Result<HistoryPage, BrokerError> {
+        self.broker.history(channel, query).await
     }
-    /// A session left a channel. `member`: it had a presence entry there.
-    pub async fn leave(&self, worker: WorkerId, channel: ChannelName, member: Option<SessionId>) {
-        todo!()
+
+    /// Who is present: rows whose session follows `after`, at most `limit`, and the total.
+    ///
+    /// # Errors
+    /// The broker refused.
+    pub async fn members(
+        &self,
+        channel: &ChannelName,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Members, BrokerError> {
+        self.broker.members(channel, after, limit).await
     }
-    pub async fn history(&self, channel: &ChannelName, query: HistoryQuery) -> Result<HistoryPage, BrokerError> {
-        todo!()
+
+    /// Sessions on all workers that match, ordered by id. Those of a worker that hangs are missing,
+    /// which is logged.
+    pub async fn sessions(
+        &self,
+        filter: SessionFilter,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Vec<SessionInfo> {
+        let (sessions, unanswered) = self.hub.list(filter, after, limit).await;
+        if unanswered > 0 {
+            tracing::warn!(workers = unanswered, "a list of sessions is not complete");
+        }
+        sessions
     }
-    pub async fn members(&self, channel: &ChannelName, after: Option<SessionId>, limit: usize) -> Result<Members, BrokerError> {
-        todo!()
-    }
-    /// Sessions on all workers that match, ordered by id.
-    pub async fn sessions(&self, filter: SessionFilter, after: Option<SessionId>, limit: usize) -> Vec<SessionInfo> {
-        todo!()
-    }
-    /// Does `action` to every session that matches and returns how many that were.
+
+    /// Does `action` to every session that matches and returns how many that were. It is on its
+    /// way before the first wait.
     pub async fn act(&self, filter: SessionFilter, action: SessionAction) -> usize {
-        todo!()
+        let tally = self.hub.act(filter, action).await;
+        if tally.unanswered > 0 {
+            tracing::warn!(workers = tally.unanswered, "an action was not confirmed");
+        }
+        tally.sessions
     }
-    /// Record → broadcast → close. With `dry_run` only counts.
-    pub async fn revoke(&self, target: RevocationTarget, reason: &str, dry_run: bool) -> Result<RevokeReport, BrokerError> {
-        todo!()
-    }
-    pub async fn unrevoke(&self, id: &str) -> Result<bool, BrokerError> {
-        todo!()
-    }
-    pub async fn revocations(&self, after: &str, limit: usize) -> Result<Vec<Revocation>, BrokerError> {
-        todo!()
-    }
-    /// Denies address ranges on every node and closes the sessions from there with 4003.
-    pub async fn deny(&self, denied: Vec<Denied>) -> Result<usize, BrokerError> {
-        todo!()
-    }
-    pub async fn allow(&self, ranges: Vec<ipnet::IpNet>) -> Result<Vec<ipnet::IpNet>, BrokerError> {
-        todo!()
-    }
-    pub async fn denied(&self) -> Result<Vec<Denied>, BrokerError> {
-        todo!()
-    }
+
+    /// Who this node is.
     pub fn identity(&self) -> Identity {
-        todo!()
+        Identity {
+            id: self.own.id.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: self.own.started_at,
+            draining: self.own.draining.load(Ordering::Relaxed),
+        }
     }
+
+    /// Tells every session to go and has them closed over `period`.
+    pub fn drain(&self, period: Duration) {
+        self.own.draining.store(true, Ordering::Relaxed);
+        self.hub.drain(period);
+    }
+
+    /// Sweeps at the configured interval until `shutdown` is ready.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let mut tick = tokio::time::interval(self.own.config.sweep_interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                _ = tick.tick() => self.sweep(Now::read()).await,
+            }
+        }
+    }
+
+    /// Lets go of what has expired by `now`, and of channels that nobody came back to.
+    pub async fn sweep(&self, now: Now) {
+        self.own
+            .interests
+            .sweep(&self.hub, &*self.broker, now.instant)
+            .await;
+        self.broker.sweep(now);
+        self.revocations.sweep(now.unix);
+        self.denied.sweep(now);
+        self.note_broker();
+    }
+
+    fn note_broker(&self) {
+        let up = i64::from(self.broker.is_up());
+        self.hub.metrics().broker_up.set(up);
+    }
+
+    /// Who is subscribed here.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
+
+    /// The broker.
     pub fn broker(&self) -> &dyn Broker {
         &*self.broker
     }
 }
 
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").finish_non_exhaustive()
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.own.id)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,117 @@
+//! Joining and leaving. A join that fails, or whose future is dropped, has not happened.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+
+use super::{Join, Node};
+use crate::broker::{BrokerError, HistoryPage, Member};
+use crate::channel::ChannelName;
+use crate::hub::WorkerId;
+use crate::session_id::SessionId;
+
+/// Bytes that a presence push takes in the budget beside the member's info.
+const PUSH_BYTES: usize = 256;
+
+impl Node {
+    /// Joins without a gap: subscribes the node if it must, enters presence, reads the history.
+    /// Publications with a sequence beyond the page's reach the worker; those up to it may, too,
+    /// and are duplicates. What is outside the sequence (0) is never one.
+    ///
+    /// # Errors
+    /// The broker refused; everything is undone.
+    pub async fn join(&self, join: Join) -> Result<HistoryPage, BrokerError> {
+        let Join {
+            channel,
+            worker,
+            fresh,
+            member,
+            query,
+        } = join;
+        let mut undo = Undo {
+            node: self,
+            channel: &channel,
+            worker: fresh.then_some(worker),
+            entered: None,
+        };
+        if fresh {
+            // Before the broker is read: what it accepts from now on comes to the worker.
+            self.hub.join(&channel, worker);
+        }
+        self.own
+            .interests
+            .subscribe(&channel, &*self.broker)
+            .await?;
+        if let Some(member) = member {
+            let admission = self.hub.admit(push_bytes(&member)).await;
+            if fresh {
+                undo.entered = Some(member.session);
+            }
+            self.broker.enter(&channel, member, admission).await?;
+        }
+        let page = self.broker.history(&channel, query).await?;
+        undo.disarm();
+        Ok(page)
+    }
+
+    /// A session left a channel. `member`: it had a presence entry there.
+    pub async fn leave(&self, worker: WorkerId, channel: ChannelName, member: Option<SessionId>) {
+        self.depart(&channel, worker);
+        let Some(session) = member else { return };
+        let admission = self.hub.admit(PUSH_BYTES).await;
+        note(self.broker.exit(&channel, session, admission).await);
+    }
+
+    fn depart(&self, channel: &ChannelName, worker: WorkerId) {
+        if self.hub.leave(channel, worker) {
+            self.own.interests.left(channel, Instant::now());
+        }
+    }
+}
+
+/// Takes back what a join has done so far.
+struct Undo<'a> {
+    node: &'a Node,
+    channel: &'a ChannelName,
+    worker: Option<WorkerId>,
+    entered: Option<SessionId>,
+}
+
+impl Undo<'_> {
+    fn disarm(&mut self) {
+        self.worker = None;
+        self.entered = None;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker {
+            self.node.depart(self.channel, worker);
+        }
+        let Some(session) = self.entered else { return };
+        let (broker, channel) = (Arc::clone(&self.node.broker), self.channel.clone());
+        let exit = async move { note(broker.exit(&channel, session, None).await) };
+        let mut exit = Box::pin(exit);
+        // Nobody can wait here: what is not done at once goes on without us.
+        if exit.as_mut().now_or_never().is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(exit);
+        }
+    }
+}
+
+fn push_bytes(member: &Member) -> usize {
+    PUSH_BYTES + member.info.as_ref().map_or(0, |info| info.get().len())
+}
+
+/// Whoever leaves cannot be refused: a broker that fails forgets the member by itself.
+fn note(exit: Result<Option<Member>, BrokerError>) {
+    if let Err(error) = exit {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "leaving presence failed");
+    }
+}
