@@ -106,7 +106,7 @@ impl Sessions for Service {
             .node
             .revoke(target, &request.reason, request.dry_run)
             .await;
-        let report = report.map_err(status::broker)?;
+        let report = report.map_err(status::node)?;
         Ok(Response::new(RevokeSessionsResponse {
             sessions_closed: convert::count(report.sessions),
             nodes_confirmed: convert::count(report.nodes_confirmed),

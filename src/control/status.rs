@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::broker::BrokerError;
+use crate::node::NodeError;
 
 /// The domain of our reasons.
 const DOMAIN: &str = "pogo";
@@ -155,6 +156,17 @@ pub(super) fn broker(error: BrokerError) -> Status {
                 LATER,
             )
         }
+    }
+}
+
+/// Why the node did not do it.
+pub(super) fn node(error: NodeError) -> Status {
+    let message = error.to_string();
+    match error {
+        NodeError::Broker(error) => broker(error),
+        NodeError::NoSuchSession => not_found("SESSION_NOT_FOUND", &message),
+        NodeError::Unanswered { .. } => retry(Code::Unavailable, "UNANSWERED", &message, SOON),
+        NodeError::Random(_) => refuse(Code::Internal, "INTERNAL", &message),
     }
 }
 

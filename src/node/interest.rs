@@ -74,7 +74,13 @@ impl Interests {
     ) -> Result<(), BrokerError> {
         let cell = {
             let mut shard = self.shard(channel);
-            Arc::clone(&shard.channels.entry(channel.clone()).or_default().subscribed)
+            Arc::clone(
+                &shard
+                    .channels
+                    .entry(channel.clone())
+                    .or_default()
+                    .subscribed,
+            )
         };
         if cell.initialized() {
             return Ok(());
@@ -167,7 +173,10 @@ async fn unsubscribe(leaving: &Leaving, broker: &dyn Broker) {
         let result = broker.unsubscribe(&leaving.channel).await;
         if let Err(error) = result {
             // The broker forgets the node's subscriptions with the connection that failed.
-            tracing::warn!(error = &error as &dyn std::error::Error, "unsubscribing failed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "unsubscribing failed"
+            );
         }
         Err(())
     });
