@@ -70,7 +70,7 @@ impl Claims {
             if ahead > config.leeway {
                 return Err(AuthError::TooEarly {
                     claim,
-                    seconds: ahead.as_secs_f64().ceil() as u64,
+                    seconds: ahead.as_secs() + u64::from(ahead.subsec_nanos() > 0),
                 });
             }
         }

@@ -253,3 +253,6 @@ pub(super) fn key_set_address(url: &str) -> Option<Uri> {
         && !authority.as_str().contains('@');
     good.then_some(uri)
 }
+
+#[cfg(test)]
+mod tests;

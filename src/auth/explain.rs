@@ -47,3 +47,73 @@ fn accepted(grant: &Grant, now: u64) -> String {
         None => format!("Accepted: no subject, {left}."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::fixture::{
+        NOW, SECRET, after, any_issuer, authenticator, claims, forge, hs256, now, secret, shared,
+    };
+    use futures_util::FutureExt;
+    use jsonwebtoken::Algorithm;
+    use serde_json::json;
+
+    fn explain(token: &str, now: Now) -> Explanation {
+        let authenticator = authenticator(vec![any_issuer(shared())]);
+        authenticator.explain(token, now).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn a_token_is_shown_with_the_reason_in_a_sentence() {
+        let token = hs256(&claims(json!({ "sub": "a\u{202e}\n" })));
+        let taken = explain(&token, now());
+        assert_eq!(taken.header.as_deref(), Some(r#"{"alg":"HS256"}"#));
+        assert!(taken.claims.unwrap().contains(&format!("{}", NOW + 600)));
+        assert_eq!(
+            taken.sentence,
+            r#"Accepted: subject "a\u{202e}\n", expires in 600 s."#
+        );
+        let late = explain(&token, after(602)).sentence;
+        assert!(
+            late.ends_with("has expired and lives on the leeway."),
+            "{late}"
+        );
+        assert_eq!(
+            explain(&token, after(700)).sentence,
+            "Refused: the token expired 100 s ago."
+        );
+        let plain = hs256(&json!({ "exp": NOW + 1 }).to_string());
+        assert_eq!(
+            explain(&plain, now()).sentence,
+            "Accepted: no subject, expires in 1 s."
+        );
+    }
+
+    #[test]
+    fn what_is_refused_is_shown_as_far_as_it_can_be_read() {
+        let forged = forge(
+            r#"{"alg":"HS256"}"#,
+            "{}",
+            &secret(SECRET),
+            Algorithm::HS384,
+        );
+        let shown = explain(&forged, now());
+        assert_eq!(
+            (
+                shown.header.unwrap().as_str(),
+                shown.claims.unwrap().as_str()
+            ),
+            (r#"{"alg":"HS256"}"#, "{}")
+        );
+        assert_eq!(shown.sentence, "Refused: the claim `exp` is missing.");
+        for text in ["", "a.b", "!.!.!", &"x".repeat(9_000)] {
+            let shown = explain(text, now());
+            assert!(shown.header.is_none() && shown.claims.is_none() && shown.verdict.is_err());
+            assert!(
+                shown.sentence.starts_with("Refused: the token is "),
+                "{}",
+                shown.sentence
+            );
+        }
+    }
+}

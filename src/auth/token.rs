@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(longest.len(), MAX_TOKEN_BYTES);
         assert!(Token::parse(&longest).is_ok());
         let longer = "x".repeat(MAX_TOKEN_BYTES + 1);
-        assert_eq!(Token::parse(&longer).err(), Some(AuthError::TooLong { limit: 8192 }));
+        assert_eq!(
+            Token::parse(&longer).err(),
+            Some(AuthError::TooLong { limit: 8192 })
+        );
     }
 
     #[test]
