@@ -42,7 +42,7 @@ async fn come_and_go(server: Arc<TestServer>, number: usize) {
     let token = Token::of(&format!("s{number}")).sign();
     let mut at: Option<(Value, u64)> = None;
     for round in 0..ROUNDS {
-        let mut client = Client::with(&server, &token).await;
+        let mut client = Client::with(&*server, &token).await;
         let options = match &at {
             Some((epoch, offset)) => json!({"recover": {"epoch": epoch, "offset": offset}}),
             None => json!({}),

@@ -1,6 +1,7 @@
 //! A WebSocket client that shares no code with the server. Every wait has an end.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -12,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{PATIENCE, TestServer};
+use super::PATIENCE;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -64,8 +65,8 @@ impl Connect {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    fn request(&self, server: &TestServer) -> Request<()> {
-        let mut request = format!("ws://{}{}", server.edge(), self.path)
+    fn request(&self, edge: SocketAddr) -> Request<()> {
+        let mut request = format!("ws://{edge}{}", self.path)
             .into_client_request()
             .unwrap();
         let headers = request.headers_mut();
@@ -81,10 +82,14 @@ impl Connect {
     }
 
     /// Connects; a refusal is the HTTP response.
-    pub async fn try_open(&self, server: &TestServer) -> Result<Client, http::Response<Vec<u8>>> {
-        let stream = TcpStream::connect(server.edge()).await.unwrap();
+    pub async fn try_open(
+        &self,
+        server: impl Into<SocketAddr>,
+    ) -> Result<Client, http::Response<Vec<u8>>> {
+        let edge = server.into();
+        let stream = TcpStream::connect(edge).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let opening = client_async(self.request(server), stream);
+        let opening = client_async(self.request(edge), stream);
         match tokio::time::timeout(PATIENCE, opening)
             .await
             .expect("the handshake hangs")
@@ -105,14 +110,14 @@ impl Connect {
     }
 
     /// Connects without reading anything yet.
-    pub async fn open(&self, server: &TestServer) -> Client {
+    pub async fn open(&self, server: impl Into<SocketAddr>) -> Client {
         self.try_open(server)
             .await
             .unwrap_or_else(|refusal| panic!("refused: {refusal:?}"))
     }
 
     /// The status of a refused handshake.
-    pub async fn refused(&self, server: &TestServer) -> u16 {
+    pub async fn refused(&self, server: impl Into<SocketAddr>) -> u16 {
         match self.try_open(server).await {
             Ok(_) => panic!("the handshake was accepted"),
             Err(response) => response.status().as_u16(),
@@ -137,17 +142,17 @@ enum Incoming {
 
 impl Client {
     /// Connects with `token` and takes the welcome.
-    pub async fn with(server: &TestServer, token: &str) -> Self {
+    pub async fn with(server: impl Into<SocketAddr>, token: &str) -> Self {
         Self::welcomed(server, &Connect::new().token(token)).await.0
     }
 
     /// Connects without a token and takes the welcome.
-    pub async fn anonymous(server: &TestServer) -> Self {
+    pub async fn anonymous(server: impl Into<SocketAddr>) -> Self {
         Self::welcomed(server, &Connect::new()).await.0
     }
 
     /// Connects and returns the welcome's data too.
-    pub async fn welcomed(server: &TestServer, connect: &Connect) -> (Self, Value) {
+    pub async fn welcomed(server: impl Into<SocketAddr>, connect: &Connect) -> (Self, Value) {
         let mut client = connect.open(server).await;
         let welcome = client.next().await;
         assert_eq!(welcome["event"], "pogo:welcome", "{welcome}");

@@ -133,6 +133,13 @@ impl TestServer {
     }
 }
 
+/// A client is told where to go by the server itself.
+impl From<&TestServer> for SocketAddr {
+    fn from(server: &TestServer) -> Self {
+        server.edge
+    }
+}
+
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.stop();

@@ -1,0 +1,244 @@
+//! `pogo serve` as a process: how it starts, refuses to start, reloads, runs short and ends.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{Client, Connect, SECRET, Token, eventually};
+
+/// A port that nobody listens on just now.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// A running `pogo serve`; dropping it kills it.
+struct Process {
+    child: Child,
+    edge: SocketAddr,
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts with `settings` and, where given, at most so many open files.
+    async fn start(settings: &str, files: Option<u32>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let edge = free_address();
+        let path = folder.path().join("pogo.toml");
+        std::fs::write(&path, whole(edge, settings)).unwrap();
+        let limit = files.map_or(String::new(), |files| format!("ulimit -n {files}; "));
+        let script = format!("{limit}exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                &script,
+                env!("CARGO_BIN_EXE_pogo"),
+                "serve",
+                "--config",
+            ])
+            .arg(&path);
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Self {
+            child: quiet.spawn().unwrap(),
+            edge,
+            folder,
+        };
+        eventually("it listens", || async { TcpStream::connect(edge).ok() }).await;
+        process
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    async fn ended(&mut self) -> Option<i32> {
+        eventually("it ends", || {
+            let status = self.child.try_wait().unwrap();
+            async move { status }
+        })
+        .await
+        .code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A whole configuration.
+fn whole(edge: SocketAddr, settings: &str) -> String {
+    format!(
+        "edge.listen = \"{edge}\"\ncontrol.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
+         auth.secret = \"{SECRET}\"\nlimits.allow = [\"127.0.0.0/8\"]\ndrain.period = \"200ms\"\n{settings}"
+    )
+}
+
+/// Runs `pogo` to its end.
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pogo"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_wrong_configuration_is_told_whole_and_ends_with_78() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pogo.toml");
+    std::fs::write(
+        &path,
+        "[edge]\nlisten = \"nowhere\"\nlisen = 1\n[auth]\nsecrets = \"x\"\n",
+    )
+    .unwrap();
+    let ended = run(&["serve", "--config", path.to_str().unwrap()]);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(78), "{said}");
+    for part in [
+        "pogo.toml:2",
+        "pogo.toml:3",
+        "pogo.toml:5",
+        "lisen",
+        "secrets",
+        "listen",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    assert!(ended.stdout.is_empty());
+    assert_eq!(
+        run(&["serve", "--config", "/nowhere/pogo.toml"])
+            .status
+            .code(),
+        Some(78)
+    );
+    assert_eq!(run(&["serve", "--nonsense"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_open_server_does_not_start() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pogo.toml");
+    for open in [
+        "edge.listen = \"127.0.0.1:0\"\n".to_owned(),
+        whole(free_address(), "")
+            .replace("control.listen = \"127.0.0.1", "control.listen = \"0.0.0.0"),
+    ] {
+        std::fs::write(&path, &open).unwrap();
+        let ended = run(&["serve", "--config", path.to_str().unwrap()]);
+        assert_eq!(ended.status.code(), Some(78), "{open}");
+    }
+}
+
+#[test]
+fn a_taken_port_stops_the_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pogo.toml");
+    std::fs::write(&path, whole(taken.local_addr().unwrap(), "")).unwrap();
+    let ended = run(&["serve", "--config", path.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(!ended.stderr.is_empty());
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_ends_well() {
+    let mut process = Process::start("", None).await;
+    let mut client = Client::with(process.edge, &Token::of("a").sign()).await;
+    process.signal("-TERM");
+    client.expect("pogo:drain").await;
+    assert_eq!(client.closed().await.0, 4200);
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn sighup_reloads_the_rules_and_refuses_a_broken_file() {
+    let process = Process::start("", None).await;
+    let path = process.folder.path().join("pogo.toml");
+    let mut client = Client::with(process.edge, &Token::of("a").sign()).await;
+    let subscribe = json!({"event": "channel:subscribe", "channel": "private-room"});
+    assert_eq!(client.error(subscribe.clone()).await, "forbidden");
+    let rule = "[[channel]]\npattern = \"private-*\"\nsubscribe = \"token\"\n";
+    std::fs::write(&path, whole(process.edge, rule)).unwrap();
+    process.signal("-HUP");
+    while client.command(subscribe.clone()).await["status"] != "ok" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::write(&path, "nonsense").unwrap();
+    process.signal("-HUP");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    client
+        .ok(json!({"event": "channel:subscribe", "channel": "private-other"}))
+        .await;
+}
+
+#[tokio::test]
+async fn it_runs_out_of_files_and_lives() {
+    let process = Process::start("", Some(80)).await;
+    let mut first = Client::with(process.edge, &Token::of("a").sign()).await;
+    let held: Vec<_> = (0..150)
+        .map(|_| TcpStream::connect(process.edge).unwrap())
+        .collect();
+    first.ok(json!({"event": "ping"})).await;
+    drop(held);
+    let token = Token::of("b").sign();
+    let mut later = Connect::new().token(&token).open(process.edge).await;
+    later.expect("pogo:welcome").await;
+}
+
+#[tokio::test]
+async fn dev_says_all_that_one_needs_to_begin() {
+    let (edge, control, admin) = (free_address(), free_address(), free_address());
+    let listen = |name: &str, at: SocketAddr| format!("{name}.listen=\"{at}\"");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pogo"))
+        .args(["serve", "--dev", "--set", &listen("edge", edge)])
+        .args([
+            "--set",
+            &listen("control", control),
+            "--set",
+            &listen("admin", admin),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("it listens", || async { TcpStream::connect(edge).ok() }).await;
+    let mut client = Client::anonymous(edge).await;
+    client.subscribe("news").await;
+    client
+        .ok(json!({"event": "hi", "channel": "news", "data": 1}))
+        .await;
+    client.expect("hi").await;
+    let terminated = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(terminated.unwrap().success());
+    let mut said = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    for part in [
+        edge.to_string(),
+        control.to_string(),
+        admin.to_string(),
+        "eyJ".into(),
+    ] {
+        assert!(said.contains(&part), "{part} in\n{said}");
+    }
+}
