@@ -69,14 +69,12 @@ pub(super) fn replay<'p>(
     let continues = page.position.as_ref().is_some_and(|current| {
         current.epoch == since.position.epoch && since.position.offset <= current.offset
     });
-    if !continues || !page.complete {
+    // More than the most means that the page was cut there, whatever is left out of it below.
+    if !continues || !page.complete || page.publications.len() > MAX_PUBLICATIONS {
         return lost;
     }
     let (mut publications, expired) = alive(page, &[Some(session), since.session], now);
     let all = publications.len();
-    if all > MAX_PUBLICATIONS {
-        return lost;
-    }
     let before = *budget;
     within(&mut publications, budget);
     if publications.len() < all {
@@ -312,6 +310,18 @@ mod tests {
         let rewound = replay(&page, &wanted, me, &mut budget, now);
         assert_eq!(rewound.recovered, None);
         assert_eq!(offsets(&rewound), Some(vec![3, 5]));
+    }
+
+    #[test]
+    fn a_page_that_was_cut_is_no_recovery_even_if_little_of_it_is_left() {
+        let me = SessionId::random().unwrap();
+        let mut cut = page(5000, (1..=1001).map(|n| retained(n, 1)).collect());
+        for publication in &mut cut.publications {
+            publication.exclude = Some(me);
+        }
+        let mut budget = usize::MAX;
+        let replay = replay(&cut, &since("e1", 0, None), me, &mut budget, now());
+        assert_eq!(replay.recovered, Some(false));
     }
 
     #[test]
