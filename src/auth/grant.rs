@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use super::Capabilities;
 use crate::channel::ChannelName;
 
-/// The first half of the SHA-256 of a token: names it without holding it.
+/// The first half of the SHA-256 of what a token's issuer signed, its header and claims: names the
+/// token without holding it, and also when the signature has been written another way.
 pub type Fingerprint = [u8; 16];
 
 /// What a checked token says.

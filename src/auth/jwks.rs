@@ -195,7 +195,7 @@ impl State {
         } else {
             settings.refresh_interval.max(least)
         };
-        let due = |last: Instant| (last + interval).saturating_duration_since(now);
+        let due = |last| interval.saturating_sub(now.saturating_duration_since(last));
         self.attempted.map_or(Duration::ZERO, due)
     }
 }
@@ -206,16 +206,17 @@ impl Cache {
     }
 
     fn finish(&self, fetched: Result<KeySet, FetchError>, now: Instant) {
-        let (host, path) = (self.uri.authority(), self.uri.path());
+        // Without the query, which may hold a key of its own.
+        let (host, path) = (self.uri.host().unwrap_or_default(), self.uri.path());
         let failed = fetched.is_err();
         match fetched {
             Ok(set) => {
-                tracing::debug!(?host, path, keys = set.len(), "fetched a key set");
+                tracing::debug!(host, path, keys = set.len(), "fetched a key set");
                 self.held.store(Some(Arc::new(Held { set, since: now })));
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(?host, path, %error, cause, "a key set could not be fetched");
+                tracing::warn!(host, path, %error, cause, "a key set could not be fetched");
             }
         }
         {

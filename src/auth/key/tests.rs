@@ -56,6 +56,18 @@ fn a_pem_key_takes_the_algorithms_of_its_type_and_no_others() {
 }
 
 #[test]
+fn a_key_that_is_kept_for_one_algorithm_verifies_no_other() {
+    let key = VerifyKey::from_pem(&RSA.public)
+        .unwrap()
+        .only_for(Algorithm::PS256)
+        .unwrap();
+    let by = |algorithm| token_by(&RSA, algorithm, None, &claims(json!({})));
+    assert!(verifies(&key, &by(Algorithm::PS256)));
+    assert!(!verifies(&key, &by(Algorithm::RS256)) && !verifies(&key, &by(Algorithm::PS512)));
+    assert!(key.only_for(Algorithm::RS256).is_none());
+}
+
+#[test]
 fn no_key_verifies_a_token_of_another_or_a_changed_one() {
     let body = claims(json!({}));
     let mut keys = vec![VerifyKey::from_secret(crate::auth::fixture::SECRET).unwrap()];
