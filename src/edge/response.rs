@@ -1,0 +1,113 @@
+//! Answers that are no WebSocket: what is wrong, in a sentence that says what to do.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use super::handshake::Handshake;
+
+/// Any answer of the edge's front.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A request that is refused. The headers that go with a status are [`Refusal::answer`]'s matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) says: &'static str,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(super) const fn new(status: StatusCode, says: &'static str) -> Self {
+        Self {
+            status,
+            says,
+            retry_after: None,
+        }
+    }
+
+    pub(super) const fn bad(says: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, says)
+    }
+
+    /// Without a word on what is wrong with the token: whoever guesses learns nothing.
+    pub(super) const fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Send a valid token.")
+    }
+
+    pub(super) const fn too_many(says: &'static str, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, says)
+        }
+    }
+
+    pub(super) const fn unavailable(says: &'static str, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, says)
+        }
+    }
+
+    pub(super) fn answer(self) -> Answer {
+        let mut answer = Response::new(Full::from(format!("{}\n", self.says)));
+        *answer.status_mut() = self.status;
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            StatusCode::UPGRADE_REQUIRED => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, rounded up: one who obeys is let in.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        answer
+    }
+}
+
+/// 101: from here on it is a WebSocket.
+pub(super) fn switching(handshake: &Handshake) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    // base64 is always a header's value.
+    if let Ok(accept) = HeaderValue::from_str(&handshake.accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = handshake.subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    answer
+}
+
+/// The demo page.
+pub(super) fn page(html: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(html));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
