@@ -1,7 +1,15 @@
 //! The edge: sockets, TLS and the HTTP upgrade in front, the workers that own the sessions behind.
 //! The front half turns a TCP connection into a [`Connection`] and hands it to [`Sessions`].
 
+mod accept;
 mod connection;
+mod front;
+mod handshake;
+mod http1;
+mod origin;
+mod proxy_protocol;
+mod response;
+mod tls;
 mod worker;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,6 +20,9 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 pub use connection::{Busy, Connection, Credential, Sessions};
+pub use front::{Front, FrontServices};
+pub use origin::{NotAnOrigin, Origin, OriginRule, Origins};
+pub use tls::{TlsError, TlsReloader};
 pub use worker::{PoolServices, WorkerError, Workers};
 
 use crate::protocol::{Encoding, frame};
@@ -23,6 +34,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Certificate and key; `None`: plain text.
     pub tls: Option<TlsFiles>,
+    /// Whose pages may connect.
+    pub allowed_origins: Origins,
     /// Peers whose forwarding headers and PROXY headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Connections from `trusted_proxies` must start with a PROXY protocol header.
@@ -73,6 +86,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             tls: None,
+            allowed_origins: Origins::default(),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             encodings: vec![Encoding::Json],

@@ -82,6 +82,7 @@ pub struct Metrics {
     pub broker_up: Gauge,
     pub drain_remaining: Gauge,
     pub handshakes: Gauge,
+    pub accept_errors: Counter,
     pub budget_bytes: Gauge<i64>,
     pub bounds: Family<WhatLabel, Gauge<f64, AtomicU64>>,
     scrape: Arc<Scrape>,
@@ -129,6 +130,7 @@ impl Metrics {
             broker_up: Gauge::default(),
             drain_remaining: Gauge::default(),
             handshakes: Gauge::default(),
+            accept_errors: Counter::default(),
             budget_bytes: Gauge::default(),
             bounds: Family::default(),
             scrape: Arc::new(Scrape {
@@ -227,6 +229,11 @@ impl Metrics {
             "handshakes",
             "Handshakes under way",
             self.handshakes.clone(),
+        );
+        registry.register(
+            "accept_errors",
+            "Times that no connection could be accepted",
+            self.accept_errors.clone(),
         );
     }
 
@@ -337,6 +344,7 @@ mod tests {
             "pogo_broker_up 0",
             "pogo_drain_remaining_sessions 0",
             "pogo_handshakes 0",
+            "pogo_accept_errors_total 0",
             "pogo_budget_bytes 0",
             "pogo_limit{what=\"sessions\"} 10.0",
             concat!(

@@ -170,7 +170,9 @@ fn token(head: &Parts, offered: Token, in_query: bool) -> Result<Token, Refusal>
 }
 
 fn token_of_query(query: &str) -> Token {
-    let mut values = query.split('&').filter_map(|pair| pair.strip_prefix("token="));
+    let mut values = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("token="));
     match (values.next(), values.next()) {
         (None, _) => Token::Absent,
         (Some(value), None) => Token::Readable(percent_decoded(value).into()),
@@ -185,7 +187,9 @@ fn percent_decoded(value: &str) -> String {
     let mut parts = value.split('%');
     out.extend(parts.next());
     for part in parts {
-        let byte = part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let byte = part
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match byte.filter(u8::is_ascii_graphic) {
             Some(byte) => {
                 out.push(char::from(byte));
@@ -212,7 +216,10 @@ fn is_key(key: &[u8]) -> bool {
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
-        || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
+        || headers
+            .get_all(CONTENT_LENGTH)
+            .iter()
+            .any(|length| length != "0")
 }
 
 /// The value of a header that is there once.
@@ -228,7 +235,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter();
     let texts = lines.filter_map(|line| line.to_str().ok());
-    texts.flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty())
+    texts
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
 }
 
 fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {

@@ -163,7 +163,9 @@ fn split_port(authority: &str) -> Option<(Box<str>, Option<u16>)> {
         .and_then(|host| host.strip_suffix(']'))
         .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
     let is_name = !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     (is_v6 || is_name).then(|| (host.to_ascii_lowercase().into_boxed_str(), port))
 }
 
@@ -182,10 +184,16 @@ mod tests {
 
     fn check(origins: &Origins, host: &str, allowed: &[&str], refused: &[&str]) {
         for origin in allowed {
-            assert!(origins.allow(origin.as_bytes(), host), "{origin} is refused");
+            assert!(
+                origins.allow(origin.as_bytes(), host),
+                "{origin} is refused"
+            );
         }
         for origin in refused {
-            assert!(!origins.allow(origin.as_bytes(), host), "{origin} is allowed");
+            assert!(
+                !origins.allow(origin.as_bytes(), host),
+                "{origin} is allowed"
+            );
         }
     }
 
@@ -207,16 +215,30 @@ mod tests {
     #[test]
     fn exact_origins() {
         let rules = origins(&["https://Good.com", "http://other.net:8080"]);
-        let allowed = ["https://good.com", "HTTPS://GOOD.COM:443", "http://other.net:8080"];
+        let allowed = [
+            "https://good.com",
+            "HTTPS://GOOD.COM:443",
+            "http://other.net:8080",
+        ];
         check(&rules, "good.com", &allowed, &TRICKS);
-        let refused = ["http://good.com", "https://good.com:444", "http://other.net", "https://a.good.com"];
+        let refused = [
+            "http://good.com",
+            "https://good.com:444",
+            "http://other.net",
+            "https://a.good.com",
+        ];
         check(&rules, "good.com", &[], &refused);
     }
 
     #[test]
     fn hosts_below_a_host() {
         let rules = origins(&["https://*.good.com"]);
-        check(&rules, "x", &["https://a.good.com", "https://a.b.good.com:443"], &TRICKS);
+        check(
+            &rules,
+            "x",
+            &["https://a.good.com", "https://a.b.good.com:443"],
+            &TRICKS,
+        );
         let refused = [
             "https://good.com",
             "https://.good.com",
@@ -231,31 +253,73 @@ mod tests {
     #[test]
     fn with_no_rule_only_the_same_origin() {
         let none = origins(&[]);
-        check(&none, "good.com", &["https://good.com", "http://GOOD.com:80"], &TRICKS);
-        check(&none, "good.com:8080", &["http://good.com:8080"], &["http://good.com", "https://good.com"]);
-        check(&none, "[::1]:8080", &["http://[::1]:8080"], &["http://[::1]", "http://::1:8080"]);
+        check(
+            &none,
+            "good.com",
+            &["https://good.com", "http://GOOD.com:80"],
+            &TRICKS,
+        );
+        check(
+            &none,
+            "good.com:8080",
+            &["http://good.com:8080"],
+            &["http://good.com", "https://good.com"],
+        );
+        check(
+            &none,
+            "[::1]:8080",
+            &["http://[::1]:8080"],
+            &["http://[::1]", "http://::1:8080"],
+        );
         check(&none, "", &[], &["https://good.com", "null"]);
     }
 
     #[test]
     fn any_and_null_when_listed() {
-        check(&origins(&["*"]), "x", &["https://any.where", "null"], &["garbage", ""]);
+        check(
+            &origins(&["*"]),
+            "x",
+            &["https://any.where", "null"],
+            &["garbage", ""],
+        );
         check(&origins(&["null"]), "x", &["null"], &["https://x", "NULL"]);
     }
 
     #[test]
     fn development_allows_this_machine_and_no_rebound_name() {
-        let dev = Origins { development: true, ..Origins::default() };
-        let allowed = ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443", "null"];
-        let refused = ["http://evil.com:8080", "http://localhost.evil.com", "http://127.0.0.1.evil.com"];
+        let dev = Origins {
+            development: true,
+            ..Origins::default()
+        };
+        let allowed = [
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "https://[::1]:8443",
+            "null",
+        ];
+        let refused = [
+            "http://evil.com:8080",
+            "http://localhost.evil.com",
+            "http://127.0.0.1.evil.com",
+        ];
         check(&dev, "evil.com:8080", &allowed, &refused);
     }
 
     #[test]
     fn what_is_no_rule_is_an_error_that_says_what_is() {
-        for text in ["good.com", "https://", "https://*", "https://a.*.com", "https://good.com/x", "https://*.[::1]"] {
+        for text in [
+            "good.com",
+            "https://",
+            "https://*",
+            "https://a.*.com",
+            "https://good.com/x",
+            "https://*.[::1]",
+        ] {
             let error = text.parse::<OriginRule>().unwrap_err();
-            assert!(error.to_string().contains("https://app.example.com"), "{text}");
+            assert!(
+                error.to_string().contains("https://app.example.com"),
+                "{text}"
+            );
         }
     }
 

@@ -172,13 +172,20 @@ mod tests {
     #[test]
     fn version_1_names_the_client() {
         for (line, address) in [
-            ("PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n", Some("192.0.2.1")),
+            (
+                "PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n",
+                Some("192.0.2.1"),
+            ),
             ("PROXY TCP4 1.1.1.1 2.2.2.2 0 65535\r\n", Some("1.1.1.1")),
             ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", Some("2001:db8::1")),
             ("PROXY UNKNOWN\r\n", None),
             ("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
         ] {
-            assert_eq!(done(line.as_bytes()), address.map(|text| text.parse().unwrap()), "{line}");
+            assert_eq!(
+                done(line.as_bytes()),
+                address.map(|text| text.parse().unwrap()),
+                "{line}"
+            );
         }
     }
 
@@ -211,8 +218,14 @@ mod tests {
         let with_tlv = [v4.as_slice(), &[4, 0, 1, 7]].concat();
         let mut v6 = [0; 36];
         v6[15] = 1;
-        assert_eq!(done(&v2(0x21, 0x11, &v4)), Some("192.0.2.1".parse().unwrap()));
-        assert_eq!(done(&v2(0x21, 0x11, &with_tlv)), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(
+            done(&v2(0x21, 0x11, &v4)),
+            Some("192.0.2.1".parse().unwrap())
+        );
+        assert_eq!(
+            done(&v2(0x21, 0x11, &with_tlv)),
+            Some("192.0.2.1".parse().unwrap())
+        );
         assert_eq!(done(&v2(0x21, 0x21, &v6)), Some("::1".parse().unwrap()));
         assert_eq!(done(&v2(0x20, 0x00, &[])), None, "LOCAL");
         assert_eq!(done(&v2(0x20, 0x11, &v4)), None, "LOCAL ignores addresses");

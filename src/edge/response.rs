@@ -13,6 +13,15 @@ use http_body_util::Full;
 
 use super::handshake::Handshake;
 
+/// When to come back: to another node, which a load balancer finds at once.
+pub(super) const RETRY_DRAINING: Duration = Duration::from_secs(1);
+/// When sessions may have ended.
+pub(super) const RETRY_OVERLOADED: Duration = Duration::from_secs(5);
+/// When some of the address's connections may have ended.
+pub(super) const RETRY_TOO_MANY: Duration = Duration::from_secs(5);
+/// When the issuer's keys may have been fetched.
+pub(super) const RETRY_KEYS: Duration = Duration::from_secs(5);
+
 /// Any answer of the edge's front.
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -60,7 +69,10 @@ impl Refusal {
         let mut answer = Response::new(Full::from(format!("{}\n", self.says)));
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.status {
             StatusCode::METHOD_NOT_ALLOWED => {
@@ -97,7 +109,10 @@ pub(super) fn switching(handshake: &Handshake) -> Answer {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
     if let Some(subprotocol) = handshake.subprotocol {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+        headers.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(subprotocol),
+        );
     }
     answer
 }
@@ -106,7 +121,10 @@ pub(super) fn switching(handshake: &Handshake) -> Answer {
 pub(super) fn page(html: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(html));
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer

@@ -89,7 +89,10 @@ impl TlsReloader {
     pub fn reload(&self) -> Result<bool, TlsError> {
         let pair = Pair::read(&self.files)?;
         let digest = pair.digest();
-        let mut built_from = self.built_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built_from = self
+            .built_from
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if digest == *built_from {
             return Ok(false);
         }
@@ -227,7 +230,13 @@ mod tests {
 
         let key = write(&files, "two.test");
         std::fs::write(&files.key, "no key").unwrap();
-        assert!(matches!(tls.reload(), Err(TlsError::Pem { what: "private key", .. })));
+        assert!(matches!(
+            tls.reload(),
+            Err(TlsError::Pem {
+                what: "private key",
+                ..
+            })
+        ));
         assert!(Arc::ptr_eq(&first, &tls.config()), "the old one stays");
 
         std::fs::write(&files.key, key).unwrap();
@@ -239,12 +248,24 @@ mod tests {
     fn each_trouble_is_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let files = files(&dir);
-        assert!(matches!(TlsReloader::load(&files), Err(TlsError::Read { .. })));
+        assert!(matches!(
+            TlsReloader::load(&files),
+            Err(TlsError::Read { .. })
+        ));
         let key = write(&files, "one.test");
         write(&files, "two.test");
         std::fs::write(&files.key, key).unwrap();
-        assert!(matches!(TlsReloader::load(&files), Err(TlsError::Unusable { .. })));
+        assert!(matches!(
+            TlsReloader::load(&files),
+            Err(TlsError::Unusable { .. })
+        ));
         std::fs::write(&files.cert, "").unwrap();
-        assert!(matches!(TlsReloader::load(&files), Err(TlsError::Pem { what: "certificate", .. })));
+        assert!(matches!(
+            TlsReloader::load(&files),
+            Err(TlsError::Pem {
+                what: "certificate",
+                ..
+            })
+        ));
     }
 }

@@ -1,0 +1,231 @@
+//! The front half: what happens to a request, from its head to the answer. Runs on the ordinary
+//! multi-thread runtime; a WebSocket leaves it for the workers once its 101 is on the wire.
+//!
+//! The order: whom the request comes from, whether that address is denied, then the route. A
+//! WebSocket's handshake must be in order and its origin allowed before it costs the address
+//! anything, and has its slot before its token is looked at.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use tokio::sync::Semaphore;
+
+use super::handshake::{self, Token};
+use super::response::{self, Answer, Refusal};
+use super::tls::{TlsError, TlsReloader};
+use super::{Busy, Config, Credential, Sessions};
+use crate::auth::{AuthError, Authenticator, Grant, Revocations};
+use crate::clock::Now;
+use crate::code::CloseCode;
+use crate::limits::{self, ConnectionPermit, Limits, TrustedProxies};
+use crate::metrics::Metrics;
+use crate::protocol::Encoding;
+
+/// What the front half works with.
+#[derive(Clone)]
+#[allow(missing_docs, reason = "each is its type")]
+pub struct FrontServices {
+    pub limits: Arc<Limits>,
+    pub authenticator: Arc<Authenticator>,
+    pub revocations: Arc<Revocations>,
+    pub sessions: Arc<dyn Sessions>,
+    pub metrics: Metrics,
+}
+
+/// The front half of the edge; [`Front::serve`] runs it on a listener.
+pub struct Front {
+    pub(super) config: Config,
+    pub(super) trusted: TrustedProxies,
+    pub(super) tls: Option<Arc<TlsReloader>>,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) services: FrontServices,
+}
+
+/// What a session will begin with, but for its socket.
+pub(super) struct Ticket {
+    pub(super) address: IpAddr,
+    pub(super) encoding: Encoding,
+    pub(super) credential: Credential,
+    pub(super) permit: ConnectionPermit,
+}
+
+impl Front {
+    /// Reads the certificate, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn new(config: Config, services: FrontServices) -> Result<Self, TlsError> {
+        let tls = config.tls.as_ref().map(TlsReloader::load).transpose()?;
+        services
+            .metrics
+            .set_bound("handshakes", config.max_handshakes);
+        Ok(Self {
+            trusted: TrustedProxies::new(&config.trusted_proxies),
+            tls: tls.map(Arc::new),
+            slots: Arc::new(Semaphore::new(config.max_handshakes)),
+            config,
+            services,
+        })
+    }
+
+    /// The certificate in use, to reload it.
+    pub fn tls(&self) -> Option<&Arc<TlsReloader>> {
+        self.tls.as_ref()
+    }
+
+    /// Answers a request from `peer` (the proxy's client, where there was a PROXY header). With a
+    /// ticket the answer is 101.
+    pub(super) async fn answer(&self, head: &Parts, peer: IpAddr) -> (Answer, Option<Ticket>) {
+        match self.route(head, peer).await {
+            Ok(routed) => routed,
+            Err(refusal) => (refusal.answer(), None),
+        }
+    }
+
+    async fn route(&self, head: &Parts, peer: IpAddr) -> Result<(Answer, Option<Ticket>), Refusal> {
+        let address = self
+            .trusted
+            .client(peer, &head.headers)
+            .map_err(|limits::Conflict| {
+                Refusal::bad("Forwarded and X-Forwarded-For name different clients; send one.")
+            })?;
+        let limits = &self.services.limits;
+        if limits.denied().is_denied(address, Now::read()) {
+            return Err(DENIED);
+        }
+        let upgrade = handshake::is_upgrade(&head.headers);
+        match head.uri.path() {
+            "/" | "/ws" if upgrade => {
+                let (answer, ticket) = self.upgrade(head, address).await?;
+                Ok((answer, Some(ticket)))
+            }
+            // Plain HTTP. Further routes go here.
+            path => {
+                limits.request(address).map_err(|wait| {
+                    Refusal::too_many("Too many requests from this address; slow down.", wait)
+                })?;
+                Ok((self.plain(head, path)?, None))
+            }
+        }
+    }
+
+    fn plain(&self, head: &Parts, path: &str) -> Result<Answer, Refusal> {
+        if !matches!(path, "/" | "/ws") {
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "Nothing here; WebSockets are at `/` and `/ws`.",
+            ));
+        }
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Use GET."));
+        }
+        match &self.config.demo_page {
+            Some(html) if path == "/" => Ok(response::page(html.clone())),
+            _ => Err(Refusal::new(
+                StatusCode::UPGRADE_REQUIRED,
+                "Open a WebSocket here: send `Connection: Upgrade` and `Upgrade: websocket`.",
+            )),
+        }
+    }
+
+    async fn upgrade(&self, head: &Parts, address: IpAddr) -> Result<(Answer, Ticket), Refusal> {
+        let handshake = handshake::examine(head, &self.config)?;
+        self.services.sessions.ready().map_err(|busy| match busy {
+            Busy::Draining => {
+                Refusal::unavailable("This node is going away.", response::RETRY_DRAINING)
+            }
+            Busy::Overloaded => {
+                Refusal::unavailable("This node is full.", response::RETRY_OVERLOADED)
+            }
+        })?;
+        let permit = self
+            .services
+            .limits
+            .admit(address, Now::read())
+            .map_err(|refusal| match refusal {
+                limits::Refusal::Denied => DENIED,
+                limits::Refusal::TooFast(wait) => {
+                    Refusal::too_many("Too many connects from this address; slow down.", wait)
+                }
+                limits::Refusal::TooMany => Refusal::too_many(
+                    "Too many connections from this address; close some.",
+                    response::RETRY_TOO_MANY,
+                ),
+            })?;
+        let ticket = Ticket {
+            address,
+            encoding: handshake.encoding,
+            credential: self.credential(&handshake.token, address).await?,
+            permit,
+        };
+        Ok((response::switching(&handshake), ticket))
+    }
+
+    async fn credential(&self, token: &Token, address: IpAddr) -> Result<Credential, Refusal> {
+        let limits = &self.services.limits;
+        let (text, readable) = match token {
+            Token::Absent => return Ok(Credential::None),
+            Token::Header(text) => (Some(text), false),
+            Token::Readable(text) => (Some(text), true),
+            Token::Ambiguous => (None, true),
+        };
+        limits.may_present_token(address).map_err(|wait| {
+            Refusal::too_many("Too many refused tokens from this address; wait.", wait)
+        })?;
+        let why = match text {
+            Some(text) => self.check(text).await,
+            None => Err(AuthError::Malformed {
+                why: "there are several",
+            }),
+        };
+        let code = match why {
+            Ok(grant) => return Ok(Credential::Granted(grant)),
+            // Nothing is wrong with the token, as far as we know.
+            Err(AuthError::KeysUnavailable) => {
+                let says = "Tokens cannot be checked at present.";
+                return Err(Refusal::unavailable(says, response::RETRY_KEYS));
+            }
+            Err(AuthError::Revoked) => CloseCode::Revoked,
+            Err(_) => CloseCode::Unauthenticated,
+        };
+        // This one is answered as what it is; the next finds the address barred.
+        let _ = limits.failed_token(address);
+        if readable {
+            Ok(Credential::Refused(code))
+        } else {
+            Err(Refusal::unauthorized())
+        }
+    }
+
+    async fn check(&self, token: &str) -> Result<Grant, AuthError> {
+        let grant = self
+            .services
+            .authenticator
+            .authenticate(token, Now::read())
+            .await?;
+        self.services.revocations.check(&grant)?;
+        Ok(grant)
+    }
+}
+
+const DENIED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "This address is denied.");
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FrontServices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrontServices").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

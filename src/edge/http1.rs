@@ -1,0 +1,140 @@
+//! HTTP/1.1 on one connection, by hyper: one request, one answer, and then either the hand-over of
+//! a WebSocket or a close that lets the client read why.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::accept::ConnectionError;
+use super::front::Ticket;
+use super::{Connection, Front};
+
+/// The request's head: line and headers. Beyond it: 431.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Beyond it: 431.
+const MAX_HEADERS: usize = 100;
+/// What is read and thrown away after an answer, so that a client that is still sending reads the
+/// answer rather than a reset.
+const LINGER_BYTES: usize = 8 << 20;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A stream that can be taken off its runtime.
+pub(super) trait Detach: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The socket, not registered any more, and its TLS state.
+    fn detach(self) -> io::Result<(std::net::TcpStream, Option<Box<ServerConnection>>)>;
+}
+
+impl Detach for TcpStream {
+    fn detach(self) -> io::Result<(std::net::TcpStream, Option<Box<ServerConnection>>)> {
+        Ok((self.into_std()?, None))
+    }
+}
+
+impl Detach for TlsStream<TcpStream> {
+    fn detach(self) -> io::Result<(std::net::TcpStream, Option<Box<ServerConnection>>)> {
+        let (stream, tls) = self.into_inner();
+        Ok((stream.into_std()?, Some(Box::new(tls))))
+    }
+}
+
+impl Front {
+    /// Serves the one request of a connection.
+    pub(super) async fn http<S: Detach>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        head_seen: &AtomicBool,
+    ) -> Result<(), ConnectionError> {
+        let ticket = Mutex::new(None);
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            head_seen.store(true, Ordering::Relaxed);
+            let ticket = &ticket;
+            Box::pin(async move {
+                let (head, _body) = request.into_parts();
+                let (answer, granted) = self.answer(&head, peer).await;
+                *ticket.lock().unwrap_or_else(PoisonError::into_inner) = granted;
+                Ok::<_, Infallible>(answer)
+            })
+        });
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.header_deadline)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .max_headers(MAX_HEADERS)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        let outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        let http1::Parts {
+            io,
+            read_buf: early,
+            ..
+        } = connection.into_parts();
+        let mut stream = io.into_inner();
+        let ticket = ticket.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (ticket, outcome) {
+            (Some(ticket), Ok(())) => {
+                stream.flush().await?;
+                let (stream, tls) = stream.detach()?;
+                self.hand_over(ticket, stream, tls, early);
+                Ok(())
+            }
+            (_, outcome) => {
+                linger(stream).await;
+                Ok(outcome?)
+            }
+        }
+    }
+
+    fn hand_over(
+        &self,
+        ticket: Ticket,
+        stream: std::net::TcpStream,
+        tls: Option<Box<ServerConnection>>,
+        early: bytes::Bytes,
+    ) {
+        let connection = Connection {
+            stream,
+            tls,
+            early,
+            address: ticket.address,
+            encoding: ticket.encoding,
+            credential: ticket.credential,
+            permit: ticket.permit,
+        };
+        if let Err(connection) = self.services.sessions.adopt(connection) {
+            // It was welcome a moment ago. Its socket is closed; the client tries again.
+            tracing::debug!(address = %connection.address, "the workers did not take a connection");
+        }
+    }
+}
+
+/// Closes the sending side, then reads until the client closes its own.
+async fn linger<S: Detach>(mut stream: S) {
+    let drain = async {
+        let mut scratch = [0; 4096];
+        let mut left = LINGER_BYTES;
+        stream.shutdown().await?;
+        while left > 0 {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    // Whether it went well makes no difference: the connection ends here.
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}
