@@ -40,8 +40,6 @@ pub use setting::{duration, network, spell};
 pub struct Config {
     /// The edge.
     pub edge: edge::Config,
-    /// Origins of pages that may connect; `None`: the same origin only.
-    pub allowed_origins: Option<Vec<String>>,
     /// The control plane.
     pub control: control::Config,
     /// Health and metrics.

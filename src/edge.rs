@@ -21,7 +21,7 @@ use ipnet::IpNet;
 
 pub use connection::{Busy, Connection, Credential, Sessions};
 pub use front::{Front, FrontServices};
-pub use origin::{NotAnOrigin, Origin, OriginRule, Origins};
+pub use origin::{NotAnOrigin, OriginRule, Origins, PageRule};
 pub use tls::{TlsError, TlsReloader};
 pub use worker::{PoolServices, WorkerError, Workers};
 

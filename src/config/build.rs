@@ -43,7 +43,6 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
     let root = Reader::new(&values, &gathered);
     let mut config = Config {
         edge: doors::edge(&root, sources.dev.is_some()),
-        allowed_origins: doors::allowed_origins(&root),
         control: doors::control(&root),
         admin: doors::admin(&root),
         auth: tokens::auth(&root),
@@ -78,7 +77,6 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     let gathered = Gathered::default();
     let root = Reader::new(values, &gathered);
     doors::edge(&root, false);
-    doors::allowed_origins(&root);
     doors::control(&root);
     doors::admin(&root);
     tokens::auth(&root);

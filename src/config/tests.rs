@@ -5,6 +5,7 @@ mod safety;
 use std::io::Write as _;
 
 use super::*;
+use crate::edge::Origins;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -77,7 +78,7 @@ fn the_least_configuration_has_the_contracts_defaults() {
     assert_eq!(config.session.leeway, Duration::from_secs(5));
     assert!(config.session.auth_required);
     assert_eq!(config.drain, Duration::from_secs(30));
-    assert_eq!(config.allowed_origins, None);
+    assert_eq!(config.edge.allowed_origins, Origins::Same);
     assert!(config.rules.is_empty() && config.dev.is_none());
 }
 
@@ -178,9 +179,10 @@ fn lists_are_replaced_or_changed_by_index() {
     assert_eq!(patterns, ["a", "b", "c"]);
     assert_eq!(config.rules[1].subscribe, crate::channel::Access::Anyone);
     assert_eq!(config.rules[0].history.unwrap().size, 5);
+    let origins = ["https://a.example", "null"].map(|text| text.parse().unwrap());
     assert_eq!(
-        config.allowed_origins.unwrap(),
-        ["https://a.example", "null"]
+        config.edge.allowed_origins,
+        Origins::Listed(origins.to_vec())
     );
     let proxies: Vec<_> = config
         .edge

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
@@ -16,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::handshake::{self, Token};
 use super::response::{self, Answer, Refusal};
 use super::tls::{TlsError, TlsReloader};
-use super::{Busy, Config, Credential, Sessions};
+use super::{Busy, Config, Credential, Origins, Sessions};
 use crate::auth::{AuthError, Authenticator, Grant, Revocations};
 use crate::clock::Now;
 use crate::code::CloseCode;
@@ -38,6 +39,7 @@ pub struct FrontServices {
 /// The front half of the edge; [`Front::serve`] runs it on a listener.
 pub struct Front {
     pub(super) config: Config,
+    origins: ArcSwap<Origins>,
     pub(super) trusted: TrustedProxies,
     pub(super) tls: Option<Arc<TlsReloader>>,
     pub(super) slots: Arc<Semaphore>,
@@ -65,10 +67,16 @@ impl Front {
         Ok(Self {
             trusted: TrustedProxies::new(&config.trusted_proxies),
             tls: tls.map(Arc::new),
+            origins: ArcSwap::from_pointee(config.allowed_origins.clone()),
             slots: Arc::new(Semaphore::new(config.max_handshakes)),
             config,
             services,
         })
+    }
+
+    /// Puts other origins in force, for connections to come.
+    pub fn set_origins(&self, origins: Origins) {
+        self.origins.store(Arc::new(origins));
     }
 
     /// The certificate in use, to reload it.
@@ -132,7 +140,7 @@ impl Front {
     }
 
     async fn upgrade(&self, head: &Parts, address: IpAddr) -> Result<(Answer, Ticket), Refusal> {
-        let handshake = handshake::examine(head, &self.config)?;
+        let handshake = handshake::examine(head, &self.config, &self.origins.load())?;
         self.services.sessions.ready().map_err(|busy| match busy {
             Busy::Draining => {
                 Refusal::unavailable("This node is going away.", response::RETRY_DRAINING)

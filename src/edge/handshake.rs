@@ -12,8 +12,8 @@ use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::Config;
 use super::response::Refusal;
+use super::{Config, Origins};
 use crate::protocol::Encoding;
 
 /// What carries a token beside the subprotocols proper.
@@ -52,7 +52,11 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Checks the head of a request that asks for a WebSocket.
-pub(super) fn examine(head: &Parts, config: &Config) -> Result<Handshake, Refusal> {
+pub(super) fn examine(
+    head: &Parts,
+    config: &Config,
+    origins: &Origins,
+) -> Result<Handshake, Refusal> {
     let headers = &head.headers;
     if head.method != Method::GET {
         return Err(Refusal::new(
@@ -81,7 +85,7 @@ pub(super) fn examine(head: &Parts, config: &Config) -> Result<Handshake, Refusa
             "Send one Sec-WebSocket-Key: 16 random bytes in base64.",
         ));
     };
-    check_origin(headers, host, config)?;
+    check_origin(headers, host, origins)?;
     let offer = Offer::read(headers, config)?;
     Ok(Handshake {
         accept: derive_accept_key(key),
@@ -91,11 +95,11 @@ pub(super) fn examine(head: &Parts, config: &Config) -> Result<Handshake, Refusa
     })
 }
 
-fn check_origin(headers: &HeaderMap, host: &str, config: &Config) -> Result<(), Refusal> {
+fn check_origin(headers: &HeaderMap, host: &str, allowed: &Origins) -> Result<(), Refusal> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let allowed = match (origins.next(), origins.next()) {
         (None, _) => true,
-        (Some(origin), None) => config.allowed_origins.allow(origin.as_bytes(), host),
+        (Some(origin), None) => allowed.allow(origin.as_bytes(), host),
         (Some(_), Some(_)) => false,
     };
     allowed.then_some(()).ok_or(Refusal::new(

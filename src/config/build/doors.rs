@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::super::reader::Reader;
 use crate::admin;
 use crate::control::{self, Key, Limits, Scope, Tls};
-use crate::edge;
+use crate::edge::{self, Origins};
 use crate::protocol::Encoding;
 
 pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
@@ -27,6 +27,7 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
     edge::Config {
         listen: section.address("listen"),
         tls: certificate(&section).map(|(cert, key)| edge::TlsFiles { cert, key }),
+        allowed_origins: allowed_origins(&section),
         trusted_proxies,
         proxy_protocol,
         encodings: encodings(&section),
@@ -47,10 +48,19 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
     }
 }
 
-pub(super) fn allowed_origins(root: &Reader<'_>) -> Option<Vec<String>> {
-    let section = root.table("edge");
-    let origins = section.texts("allowed_origins");
-    section.has("allowed_origins").then_some(origins)
+fn allowed_origins(section: &Reader<'_>) -> Origins {
+    let texts = section.texts("allowed_origins");
+    if !section.has("allowed_origins") {
+        return Origins::Same;
+    }
+    let rules = texts.iter().filter_map(|text| {
+        let rule = text.parse();
+        rule.map_err(|error: edge::NotAnOrigin| {
+            section.refuse("allowed_origins", error.to_string())
+        })
+        .ok()
+    });
+    Origins::Listed(rules.collect())
 }
 
 fn encodings(section: &Reader<'_>) -> Vec<Encoding> {

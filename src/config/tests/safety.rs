@@ -1,6 +1,7 @@
 //! Secrets, keys, and what does not start.
 
 use super::*;
+use crate::edge::Origins;
 
 #[test]
 fn secrets_come_from_files_too_and_are_never_shown() {
@@ -79,7 +80,9 @@ fn dev_fills_in_what_is_not_said() {
     assert_eq!(config.edge.listen.to_string(), "127.0.0.1:8080");
     assert!(!config.session.auth_required && config.edge.demo_page.is_some());
     assert_eq!(config.control.keys.len(), 1);
-    assert!(config.allowed_origins.unwrap().contains(&"null".to_owned()));
+    let origins = config.edge.allowed_origins;
+    assert!(origins.allow(b"null", "") && origins.allow(b"http://[::1]:3000", ""));
+    assert!(!origins.allow(b"http://rebound.example", "rebound.example"));
     let said = format!("{:?}", config.dev);
     assert!(
         !said.contains(config.signing.unwrap().secret.expose()),
@@ -89,7 +92,7 @@ fn dev_fills_in_what_is_not_said() {
     let file = with_key("[edge]\nlisten = '127.0.0.1:9'\nallowed_origins = []\n");
     let config = given(&file).dev().set(&["auth.required=true"]).load();
     assert_eq!(config.edge.listen.port(), 9);
-    assert_eq!(config.allowed_origins, Some(vec![]));
+    assert_eq!(config.edge.allowed_origins, Origins::Listed(vec![]));
     assert!(config.session.auth_required);
     assert_eq!(config.signing.unwrap().secret.expose(), SECRET);
 }

@@ -38,7 +38,7 @@ fn config() -> Config {
 }
 
 fn status(head: &Parts) -> u16 {
-    match examine(head, &config()) {
+    match examine(head, &config(), &Origins::Same) {
         Ok(_) => 101,
         Err(refusal) => refusal.status.as_u16(),
     }
@@ -46,7 +46,9 @@ fn status(head: &Parts) -> u16 {
 
 #[test]
 fn the_rfcs_handshake_is_answered_as_there() {
-    let handshake = examine(&head("/", &[]), &config()).ok().unwrap();
+    let handshake = examine(&head("/", &[]), &config(), &Origins::Same)
+        .ok()
+        .unwrap();
     assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(handshake.encoding, Encoding::Json);
     assert_eq!(handshake.subprotocol, None, "none was offered");
@@ -147,7 +149,9 @@ fn offer(lines: &[&str]) -> (Option<&'static str>, String) {
         .iter()
         .map(|line| ("sec-websocket-protocol", *line))
         .collect();
-    let handshake = examine(&head("/", &extra), &config()).ok().unwrap();
+    let handshake = examine(&head("/", &extra), &config(), &Origins::Same)
+        .ok()
+        .unwrap();
     (handshake.subprotocol, shown(&handshake.token))
 }
 
@@ -186,11 +190,14 @@ fn subprotocols_choose_the_encoding_and_may_carry_a_token() {
 
 #[test]
 fn the_first_source_of_a_token_counts() {
-    let token =
-        |uri, extra: &[(&str, &str)], config: &Config| match examine(&head(uri, extra), config) {
-            Ok(handshake) => shown(&handshake.token),
-            Err(refusal) => refusal.status.as_u16().to_string(),
-        };
+    let token = |uri, extra: &[(&str, &str)], config: &Config| match examine(
+        &head(uri, extra),
+        config,
+        &Origins::Same,
+    ) {
+        Ok(handshake) => shown(&handshake.token),
+        Err(refusal) => refusal.status.as_u16().to_string(),
+    };
     let on = config();
     let off = Config::default();
     let offered = ("sec-websocket-protocol", "pogo.bearer.b");
@@ -239,6 +246,6 @@ proptest! {
         let mut head = head(&format!("/?{query}"), &[(&format!("-{name}"), "")]);
         head.headers.insert(name, http::HeaderValue::from_bytes(&value).unwrap());
         let _ = is_upgrade(&head.headers);
-        let _ = examine(&head, &config());
+        let _ = examine(&head, &config(), &Origins::Same);
     }
 }

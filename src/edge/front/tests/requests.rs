@@ -143,10 +143,7 @@ async fn long_heads_are_431() {
 #[tokio::test(flavor = "multi_thread")]
 async fn configured_origins() {
     let rules = ["https://app.test", "https://*.apps.test"];
-    let allowed_origins = crate::edge::Origins {
-        rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
-        development: false,
-    };
+    let allowed_origins = Origins::Listed(rules.iter().map(|rule| rule.parse().unwrap()).collect());
     let edge = Edge::start(Config {
         allowed_origins,
         ..Config::default()
@@ -168,6 +165,9 @@ async fn configured_origins() {
         101,
         "no browser, no origin"
     );
+    edge.front.set_origins(Origins::Same);
+    let same = upgrade("Origin: http://server.test\r\n");
+    assert_eq!(status(&edge.ask(same).await), 101);
 }
 
 #[tokio::test(flavor = "multi_thread")]
