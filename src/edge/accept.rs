@@ -27,8 +27,9 @@ const PAUSES: [Duration; 4] = [
 ];
 /// How often such errors are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// What a connection has to send a request's head in while no slot is free.
-const HURRIED_DEADLINE: Duration = Duration::from_secs(1);
+/// What a connection has to send a request's head in while no slot is free: so that silent ones,
+/// which look no different from slow ones until then, cannot keep the others out for long.
+const HURRIED_DEADLINE: Duration = Duration::from_secs(2);
 /// How often it is seen whether slots are free.
 const HURRY_INTERVAL: Duration = Duration::from_millis(250);
 /// From the request's head to the end of the answer, token checks and slow readers included.
@@ -107,7 +108,6 @@ impl Front {
         tokio::time::sleep(HURRIED_DEADLINE.min(head_deadline)).await;
         while !head_seen.load(Ordering::Relaxed) {
             let left = head_deadline.saturating_sub(accepted.elapsed());
-            // Silent connections must not keep out those that would speak.
             if left.is_zero() || self.slots.available_permits() == 0 {
                 return;
             }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 on one connection, by hyper: one request, one answer, and then either the hand-over of
-//! a WebSocket or a close that lets the client read why.
+//! a WebSocket or a close that lets the client read why. (That it is one follows from the answers,
+//! which all say `Connection: close`; hyper's own switch would say so on a 101 too.)
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -74,7 +75,6 @@ impl Front {
             .header_read_timeout(self.config.header_deadline)
             .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)
-            .keep_alive(false)
             .serve_connection(TokioIo::new(stream), service);
         let outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
         let http1::Parts {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::super::reader::Reader;
 use crate::admin;
 use crate::control::{self, Key, Limits, Scope, Tls};
-use crate::edge::{self, Origins};
+use crate::edge::{self, OriginRule, Origins};
 use crate::protocol::Encoding;
 
 pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
@@ -54,11 +54,9 @@ fn allowed_origins(section: &Reader<'_>) -> Origins {
         return Origins::Same;
     }
     let rules = texts.iter().filter_map(|text| {
-        let rule = text.parse();
-        rule.map_err(|error: edge::NotAnOrigin| {
-            section.refuse("allowed_origins", error.to_string())
-        })
-        .ok()
+        let rule = text.parse::<OriginRule>();
+        rule.inspect_err(|error| section.refuse("allowed_origins", error.to_string()))
+            .ok()
     });
     Origins::Listed(rules.collect())
 }

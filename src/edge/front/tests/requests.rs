@@ -25,6 +25,7 @@ async fn a_websocket_is_handed_over_with_what_came_early() {
             Some("pogo.v1.json")
         );
         assert_eq!(header(&answer, "upgrade"), Some("websocket"));
+        assert_eq!(header(&answer, "connection"), Some("Upgrade"));
 
         let mut connection = edge.next().await;
         assert_eq!(&connection.early[..], b"early bytes");
@@ -43,6 +44,33 @@ async fn a_websocket_is_handed_over_with_what_came_early() {
         stream.read_exact(&mut frame).await.unwrap();
         assert_eq!(&frame, b"frame");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_client_is_content() {
+    use futures_util::SinkExt;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+    let mut edge = Edge::start(Config::default()).await;
+    let mut request = "ws://server.test/ws".into_client_request().unwrap();
+    let offer = format!("pogo.v1.json, pogo.bearer.{}", token("ann", 60));
+    let name = http::header::SEC_WEBSOCKET_PROTOCOL;
+    request.headers_mut().insert(name, offer.parse().unwrap());
+    let client = tokio_tungstenite::client_async(request, edge.connect().await);
+    let (mut client, answer) = client.await.unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "pogo.v1.json");
+    let connection = edge.next().await;
+    assert!(matches!(connection.credential, Credential::Granted(_)));
+    client.send(Message::text("hello")).await.unwrap();
+    let mut stream = TcpStream::from_std(connection.stream).unwrap();
+    let mut frame = [0; 11];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(
+        frame[..2],
+        [0x81, 0x85],
+        "a masked text frame of five bytes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +129,7 @@ async fn what_is_no_upgrade_is_told_so() {
             "{request}"
         );
         assert_eq!(header(&answer, "upgrade"), version.map(|_| "websocket"));
+        assert!(header(&answer, "connection").is_some_and(|value| value.ends_with("close")));
     }
 }
 
@@ -117,6 +146,7 @@ async fn the_demo_page_is_there_when_configured() {
         header(&answer, "content-type"),
         Some("text/html; charset=utf-8")
     );
+    assert_eq!(header(&answer, "connection"), Some("close"));
     assert!(answer.ends_with("<!doctype html>"));
     assert_eq!(
         status(&edge.ask("GET /ws HTTP/1.1\r\nHost: x\r\n\r\n").await),
