@@ -17,6 +17,7 @@ const ENTRY_BYTES: usize = size_of::<Entry>() + 64;
 #[derive(Debug)]
 struct Entry {
     retained: Retained,
+    /// When the broker accepted it: its age by the channel's rule runs from here.
     accepted: Instant,
 }
 

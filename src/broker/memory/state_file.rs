@@ -146,6 +146,17 @@ impl StateFile {
     }
 }
 
+/// Writes and syncs a whole state.
+pub(super) fn write_to(file: File, records: &Records) -> io::Result<()> {
+    let mut writer = BufWriter::new(file);
+    serde_json::to_writer(&mut writer, &State::of(records))?;
+    writer.write_all(b"\n")?;
+    let file = writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()
+}
+
 #[derive(Deserialize)]
 struct Header {
     pogo_state: u64,

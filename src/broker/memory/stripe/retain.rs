@@ -33,7 +33,7 @@ impl Stripe {
             channel.history.lose(publication.sequence);
             return;
         }
-        channel.history.push(retained, publication.accepted);
+        channel.history.push(retained, now);
         channel.retained_at = now;
         if channel.aged.is_none() {
             channel.aged = Some(now);
