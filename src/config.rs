@@ -26,7 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::ChannelRule;
-use crate::{admin, auth, control, edge, hub, limits, session};
+use crate::broker::MemoryConfig;
+use crate::{admin, auth, control, edge, hub, limits, node, session};
 
 pub use build::{Log, LogFormat, Signing};
 pub use describe::{default_toml, json_schema, reference};
@@ -50,6 +51,10 @@ pub struct Config {
     pub limits: limits::Config,
     /// The hub and the event log.
     pub hub: hub::Config,
+    /// The memory broker.
+    pub broker: MemoryConfig,
+    /// Hub and broker together.
+    pub node: node::Config,
     /// Channel rules in order; the defaults follow ([`crate::channel::Rules::new`]).
     pub rules: Vec<ChannelRule>,
     /// What governs a session.

@@ -1,1 +1,304 @@
-//! Stub; see ARCHITECTURE.md.
+//! The composition root: binds the listeners, builds the parts, runs them, drains.
+//!
+//! Invariant: what fails at start stops the start; after it nothing falls back silently.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{Admin, Readiness};
+use crate::auth::{AuthConfigError, Authenticator, Revocations};
+use crate::broker::{MemoryBroker, StateError};
+use crate::channel::Rules;
+use crate::config::Config;
+use crate::control::{Control, ControlError};
+use crate::edge::{self, Front, FrontServices, PoolServices, WorkerError, Workers};
+use crate::hub::Hub;
+use crate::limits::{DenyList, Limits};
+use crate::metrics::Metrics;
+use crate::node::{Node, NodeError};
+use crate::session::Shared;
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum StartError {
+    #[error("{what} cannot listen on {address}")]
+    Listen {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the tokens' keys")]
+    Auth(#[from] AuthConfigError),
+    #[error("the broker's state")]
+    State(#[from] StateError),
+    #[error("the node")]
+    Node(#[from] NodeError),
+    #[error("the workers")]
+    Workers(#[from] WorkerError),
+    #[error("the edge's certificate")]
+    EdgeTls(#[from] edge::TlsError),
+    #[error("the control plane")]
+    Control(#[from] ControlError),
+}
+
+/// Why a reload was refused, in part or whole; what it names stays as it was.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum ReloadError {
+    #[error("the tokens' keys stay as they were")]
+    Auth(#[from] AuthConfigError),
+    #[error("the edge's certificate stays as it was")]
+    EdgeTls(#[from] edge::TlsError),
+    #[error("the control plane's certificates stay as they were")]
+    ControlTls(#[from] crate::control::TlsError),
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// WebSockets and HTTP.
+    pub edge: SocketAddr,
+    /// gRPC.
+    pub control: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// A server whose listeners are bound.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Addresses,
+    edge: TcpListener,
+    control: TcpListener,
+    admin: Admin,
+    readiness: Readiness,
+    drain: Duration,
+    metrics: Metrics,
+    workers: Arc<Workers>,
+    parts: Parts,
+}
+
+/// What a reload changes, and what runs.
+#[derive(Debug, Clone)]
+struct Parts {
+    dev: bool,
+    shared: Arc<Shared>,
+    authenticator: Arc<Authenticator>,
+    limits: Arc<Limits>,
+    node: Arc<Node>,
+    front: Arc<Front>,
+    control: Arc<Control>,
+}
+
+/// Puts a changed configuration in force while the server runs.
+#[derive(Debug, Clone)]
+pub struct Reloader(Parts);
+
+impl Server {
+    /// Builds every part and binds every listener; nothing is served before [`Self::run`]. Call
+    /// it within a multi-thread runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        raise_open_files();
+        let edge = listen("the edge", config.edge.listen).await?;
+        let control = listen("the control plane", config.control.listen).await?;
+        let metrics = Metrics::new();
+        let (parts, workers) = build(&config, &metrics).await?;
+        let node = parts.node.clone();
+        let readiness = Readiness::new(move || node.broker().is_up());
+        let address = config.admin.listen;
+        let failed = |source| StartError::Listen { what: "the admin listener", address, source };
+        let admin = Admin::bind(&config.admin, readiness.clone(), metrics.clone()).await;
+        let admin = admin.map_err(failed)?;
+        let addresses = Addresses {
+            edge: local("the edge", config.edge.listen, &edge)?,
+            control: local("the control plane", config.control.listen, &control)?,
+            admin: admin.local_addr().map_err(failed)?,
+        };
+        let drain = config.drain;
+        Ok(Self { addresses, edge, control, admin, readiness, drain, metrics, workers, parts })
+    }
+
+    /// Where it listens; a port 0 of the configuration is the port that was given.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Reloads the running server.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.parts.clone())
+    }
+
+    /// Serves until `shutdown`, then drains: unready at once, sessions told to go and closed over
+    /// the drain's period, calls in flight finished.
+    ///
+    /// # Errors
+    /// The control plane cannot serve.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let (stop, stopped) = watch::channel(Stage::Serving);
+        let reached = |stage: Stage| {
+            let mut stopped = stopped.clone();
+            async move {
+                // The sender lives until the end of this function.
+                let _ = stopped.wait_for(|now| *now >= stage).await;
+            }
+        };
+        let Parts { node, front, control, limits, authenticator, .. } = self.parts;
+        authenticator.start(&Handle::current());
+        let mut background = JoinSet::new();
+        background.spawn(front.clone().serve(self.edge, reached(Stage::Ending)));
+        background.spawn(self.admin.run(reached(Stage::Over)));
+        background.spawn(node.clone().run(reached(Stage::Ending)));
+        background.spawn(async move { limits.keep_swept().await });
+        if let Some(tls) = front.tls() {
+            background.spawn(tls.clone().watch());
+        }
+        let closed = reached(Stage::Ending);
+        let mut control = tokio::spawn(async move { control.serve(self.control, closed).await });
+        self.readiness.serving();
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut control => return flatten(ended),
+        }
+        self.readiness.draining();
+        tracing::info!(period = ?self.drain, sessions = self.workers.sessions(), "draining");
+        self.workers.drain(&node, self.drain, &self.metrics).await;
+        stop.send_replace(Stage::Ending);
+        let ended = flatten(control.await);
+        let workers = self.workers;
+        // Joining threads blocks; nothing is left that it could keep waiting.
+        let joined = tokio::task::spawn_blocking(move || workers.stop()).await;
+        stop.send_replace(Stage::Over);
+        background.shutdown().await;
+        tracing::info!(clean = joined.is_ok(), "stopped");
+        ended
+    }
+}
+
+impl Reloader {
+    /// Puts rules, keys, limits, session settings and certificates of `config` in force. What
+    /// needs a restart is [`crate::config::needs_restart`]'s to say.
+    ///
+    /// # Errors
+    /// Each part that stays as it was; the others are in force.
+    pub fn reload(&self, config: Config) -> Result<(), Vec<ReloadError>> {
+        let Parts { shared, authenticator, limits, front, control, dev, .. } = &self.0;
+        shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
+        shared.settings.store(Arc::new(config.session));
+        limits.reload(&config.limits);
+        let mut errors = Vec::new();
+        if let Err(error) = authenticator.reload(config.auth) {
+            errors.push(error.into());
+        }
+        if let Err(error) = control.reload(config.control) {
+            errors.push(error.into());
+        }
+        if let Some(tls) = front.tls()
+            && let Err(error) = tls.reload()
+        {
+            errors.push(error.into());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Serving,
+    /// No new connections; calls in flight are finished.
+    Ending,
+    /// The probes may go as well.
+    Over,
+}
+
+/// Builds everything but the admin listener.
+async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers>), StartError> {
+    let dev = config.dev.is_some();
+    let revocations = Arc::new(Revocations::default());
+    let shared = Arc::new(Shared {
+        rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
+        revocations: revocations.clone(),
+        settings: ArcSwap::from_pointee(config.session.clone()),
+        metrics: metrics.clone(),
+    });
+    let hub = Arc::new(Hub::new(config.hub.clone(), metrics.clone()));
+    let rules = shared.clone();
+    let broker = MemoryBroker::open(
+        config.broker.clone(),
+        Arc::new(move |name| rules.rules.load().of(name).history),
+        hub.clone(),
+        metrics,
+    )?;
+    let denied = Arc::new(DenyList::default());
+    let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
+    let node_config = config.node.clone();
+    let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, node_config).await?;
+    let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
+    let services = PoolServices {
+        node: node.clone(),
+        authenticator: authenticator.clone(),
+        limits: limits.clone(),
+        shared: shared.clone(),
+        metrics: metrics.clone(),
+    };
+    let workers = Arc::new(Workers::start(&config.edge, &services)?);
+    let services = FrontServices {
+        limits: limits.clone(),
+        authenticator: authenticator.clone(),
+        revocations,
+        sessions: workers.clone(),
+        metrics: metrics.clone(),
+    };
+    let front = Arc::new(Front::new(config.edge.clone(), services)?);
+    let control = Arc::new(Control::new(config.control.clone(), node.clone())?);
+    Ok((Parts { dev, shared, authenticator, limits, node, front, control }, workers))
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { what, address, source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn local(
+    what: &'static str,
+    address: SocketAddr,
+    listener: &TcpListener,
+) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { what, address, source })
+}
+
+/// A session is a descriptor: as many as the system allows.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
+}
+
+fn flatten(
+    ended: Result<Result<(), ControlError>, tokio::task::JoinError>,
+) -> Result<(), StartError> {
+    match ended {
+        Ok(result) => Ok(result?),
+        Err(error) => {
+            tracing::error!(%error, "the control plane ended");
+            Ok(())
+        }
+    }
+}

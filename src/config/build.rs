@@ -15,7 +15,8 @@ use super::problem::Problem;
 use super::reader::{Gathered, Reader};
 use super::value::Table;
 use super::{Config, Sources, Values};
-use crate::hub;
+use crate::broker::MemoryConfig;
+use crate::{auth, hub, node};
 
 pub use tokens::Signing;
 
@@ -41,11 +42,14 @@ pub enum LogFormat {
 pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem>) -> Config {
     let gathered = Gathered::default();
     let root = Reader::new(&values, &gathered);
+    let auth = tokens::auth(&root);
     let mut config = Config {
         edge: doors::edge(&root, sources.dev.is_some()),
         control: doors::control(&root),
         admin: doors::admin(&root),
-        auth: tokens::auth(&root),
+        broker: broker(&root),
+        node: node(&root, &auth),
+        auth,
         limits: access::limits(&root),
         hub: hub(&root),
         rules: access::rules(&root),
@@ -57,7 +61,6 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         files: Vec::new(),
         values: Values(Arc::default()),
     };
-    broker(&root);
     safety::check(&root, &config);
     drop(root);
     problems.extend(gathered.problems.take());
@@ -88,6 +91,7 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     root.table("drain").span("period");
     log(&root);
     broker(&root);
+    node(&root, &auth::Config::default());
     drop(root);
     gathered.read.take()
 }
@@ -120,24 +124,39 @@ fn hub(root: &Reader<'_>) -> hub::Config {
     }
 }
 
-fn broker(root: &Reader<'_>) {
+fn broker(root: &Reader<'_>) -> MemoryConfig {
     let broker = root.table("broker");
     let kind = broker.text("kind").unwrap_or_default();
     if kind != "memory" {
         broker.refuse("kind", format!("{kind} is not available in this version"));
     }
     let state = root.table("state");
-    if let Some(path) = state.path("path") {
-        // The file itself is made when it is first needed; its directory is the operator's.
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
+    let path = state.path("path");
+    if let Some(path) = &path {
+        // The directory itself is made when it is first needed; where it lies is the operator's.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new("."));
         if !directory.is_dir() {
-            state.refuse(
-                "path",
-                format!("there is no directory {}", directory.display()),
-            );
+            state.refuse("path", format!("there is no directory {}", directory.display()));
         }
+    }
+    MemoryConfig {
+        max_channels: broker.count("max_channels"),
+        idle_after: broker.span("idle_after"),
+        history_bytes: broker.count("history_bytes"),
+        idempotency_window: broker.span("idempotency_window"),
+        max_idempotency_keys: broker.count("max_idempotency_keys"),
+        max_revocations: broker.count("max_revocations"),
+        max_denied: broker.count("max_denied"),
+        state: path,
+    }
+}
+
+fn node(root: &Reader<'_>, tokens: &auth::Config) -> node::Config {
+    let section = root.table("node");
+    node::Config {
+        leave_delay: section.span("leave_delay"),
+        sweep_interval: section.span("sweep_interval"),
+        revocation_lifetime: tokens.revocation_lifetime(),
     }
 }

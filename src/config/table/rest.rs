@@ -1,4 +1,4 @@
-//! The settings of `[broker]`, `[state]`, `[hub]`, `[events]`, `[drain]` and `[log]`.
+//! The settings of `[broker]`, `[node]`, `[state]`, `[hub]`, `[events]`, `[drain]` and `[log]`.
 
 use super::super::setting::{Kind, Setting};
 use super::{optional, setting};
@@ -7,6 +7,10 @@ use std::time::Duration;
 const MANY: Kind = Kind::Count {
     min: 1,
     max: 100_000_000,
+};
+const SPAN: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(30 * 86_400),
 };
 const ROOM: Kind = Kind::Bytes {
     min: 131_072,
@@ -20,10 +24,64 @@ pub(super) const SETTINGS: &[Setting] = &[
         "memory",
         "What keeps order, history and presence. This version has memory: one node",
     ),
+    setting(
+        "broker.max_channels",
+        MANY,
+        "1000000",
+        "Most channels that are remembered; beyond it the oldest without subscriber, member and history is forgotten",
+    ),
+    setting(
+        "broker.idle_after",
+        SPAN,
+        "1h",
+        "How long a channel without subscriber, member and history keeps its epoch",
+    ),
+    setting(
+        "broker.history_bytes",
+        ROOM,
+        "268435456",
+        "Most bytes that all histories retain; beyond it channels that were published on long ago lose theirs",
+    ),
+    setting(
+        "broker.idempotency_window",
+        SPAN,
+        "5m",
+        "How long an idempotency key counts",
+    ),
+    setting(
+        "broker.max_idempotency_keys",
+        MANY,
+        "500000",
+        "Most idempotency keys in that time",
+    ),
+    setting(
+        "broker.max_revocations",
+        MANY,
+        "100000",
+        "Most revocations in force; one more is refused",
+    ),
+    setting(
+        "broker.max_denied",
+        MANY,
+        "100000",
+        "Most denied ranges; one more is refused",
+    ),
+    setting(
+        "node.leave_delay",
+        SPAN,
+        "5s",
+        "How long the node stays subscribed at the broker after the last session has left a channel",
+    ),
+    setting(
+        "node.sweep_interval",
+        SPAN,
+        "1s",
+        "How often what has expired is let go of",
+    ),
     optional(
         "state.path",
         Kind::Path,
-        "File in which revocations and the deny list survive a restart. Unset: they do not",
+        "Directory (or an existing file) in which revocations and the deny list survive a restart. Unset: they do not",
     ),
     setting(
         "hub.budget_bytes",

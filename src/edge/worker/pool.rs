@@ -20,7 +20,7 @@ use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::edge::Config;
 use crate::edge::connection::{Busy, Connection, Sessions};
-use crate::hub::{HubError, WorkerMessage};
+use crate::hub::HubError;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -205,14 +205,12 @@ impl Workers {
 
     /// Takes no further connections, tells every session to go and closes those that stay,
     /// spread over `period`. Returns when all are gone, at the latest some seconds after it.
-    pub async fn drain(&self, period: Duration, metrics: &Metrics) {
+    pub async fn drain(&self, node: &Node, period: Duration, metrics: &Metrics) {
         self.draining.store(true, Ordering::SeqCst);
         metrics
             .drain_remaining
             .set(i64::try_from(self.sessions()).unwrap_or(i64::MAX));
-        for (inbox, _) in &self.peers.0 {
-            inbox.put(Input::Message(WorkerMessage::Drain { period }));
-        }
+        node.drain(period);
         let end = tokio::time::Instant::now() + period + 2 * CLOSE_LINGER;
         while self.sessions() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(DRAIN_POLL).await;
@@ -233,6 +231,13 @@ impl Workers {
                 tracing::error!("a worker panicked");
             }
         }
+    }
+}
+
+impl Drop for Workers {
+    /// A server that never ran leaves no thread behind.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
