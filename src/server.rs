@@ -201,6 +201,7 @@ impl Reloader {
         shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
         shared.settings.store(Arc::new(config.session));
         limits.reload(&config.limits);
+        front.set_origins(config.edge.allowed_origins);
         let mut errors = Vec::new();
         if let Err(error) = authenticator.reload(config.auth) {
             errors.push(error.into());
