@@ -61,9 +61,9 @@ impl Channels for Service {
             .channel(&name)
             .await
             .map_err(status::broker)?;
-        let known = |state: &ChannelState| state.history_count > 0 || state.presence_count > 0;
+        let known = |state: &ChannelState| state.position.is_some() || state.presence_count > 0;
         if subscribers == 0 && !state.as_ref().is_some_and(known) {
-            let message = "the channel has neither a subscriber nor history";
+            let message = "the channel has no subscriber and never had history";
             return Err(status::not_found("CHANNEL_NOT_FOUND", message));
         }
         let channel = Some(convert::channel(&name, subscribers, state));

@@ -179,7 +179,7 @@ pub(super) fn event(event: LoggedEvent, node: &str) -> proto::WatchResponse {
 pub(super) fn node(identity: &Identity, sessions: usize, channels: usize) -> proto::Node {
     proto::Node {
         id: identity.id.to_string(),
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: identity.version.into(),
         started_at: Some(timestamp(identity.started_at)),
         sessions: count(sessions),
         channels: count(channels),

@@ -14,4 +14,5 @@
     reason = "a test fails by panicking, and says why on its output"
 )]
 
+mod control;
 mod tidy;
