@@ -229,3 +229,6 @@ fn checked(request: SubscribeRequest, limits: &Limits) -> Result<Checked, Status
     check.done()?;
     Ok((patterns, positions))
 }
+
+#[cfg(test)]
+mod tests;
