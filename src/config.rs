@@ -25,8 +25,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::ChannelRule;
 use crate::broker::MemoryConfig;
+use crate::channel::ChannelRule;
 use crate::{admin, auth, control, edge, hub, limits, node, session};
 
 pub use build::{Log, LogFormat, Signing};
@@ -140,6 +140,20 @@ impl Sources {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())));
         self.environment = Environment(named.collect());
         self
+    }
+}
+
+impl Config {
+    /// The key that `--dev` made up for the control plane, where no other source says which.
+    pub fn dev_control_key(&self) -> Option<&Secret> {
+        let value::Value::Table(control) = &self.values.0.get("control")?.value else {
+            return None;
+        };
+        let made_up = control.get("keys")?.origin == Origin::Dev;
+        self.dev
+            .as_ref()
+            .filter(|_| made_up)
+            .map(|keys| &keys.control)
     }
 }
 

@@ -134,10 +134,15 @@ fn broker(root: &Reader<'_>) -> MemoryConfig {
     let path = state.path("path");
     if let Some(path) = &path {
         // The directory itself is made when it is first needed; where it lies is the operator's.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new("."));
         if !directory.is_dir() {
-            state.refuse("path", format!("there is no directory {}", directory.display()));
+            state.refuse(
+                "path",
+                format!("there is no directory {}", directory.display()),
+            );
         }
     }
     MemoryConfig {

@@ -213,8 +213,9 @@ impl<'a> Reader<'a> {
     /// What `read` makes of the value, or else of the default.
     fn value<T>(&self, name: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
         let spelled = format!("{}{name}", self.spelled);
-        let setting = table::find(&spelled)?;
+        let setting = table::find(&spelled);
         self.gathered.read.borrow_mut().insert(spelled);
+        let setting = setting?;
         let given = self.node(name).map(|node| &node.value);
         let fits = |value: &&Value| match (setting.kind, value) {
             (Kind::List(item), Value::Text(_)) => item.check(value).is_ok(),

@@ -103,6 +103,15 @@ fn the_tables_defaults_are_the_modules_own() {
         format!("{:?}", config.hub),
         format!("{:?}", hub::Config::default())
     );
+    assert_eq!(
+        format!("{:?}", config.admin),
+        format!("{:?}", admin::Config::default())
+    );
+    let auth = auth::Config {
+        issuers: config.auth.issuers.clone(),
+        ..auth::Config::default()
+    };
+    assert_eq!(config.auth, auth);
     let session = session::Settings::default();
     assert_eq!(format!("{:?}", config.session), format!("{session:?}"));
 }
@@ -124,6 +133,14 @@ fn every_setting_of_the_table_is_read() {
     let values = value::parse_file(&Arc::new("x".into()), file, &mut problems);
     assert_eq!(problems, []);
     let read = build::settings_read(&values);
+    let unknown: Vec<_> = read
+        .iter()
+        .filter(|key| table::find(key).is_none())
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "read, but not in the table: {unknown:?}"
+    );
     for setting in table::all() {
         let section = setting.key.split(['.', '[']).next().unwrap();
         let later = table::later(section)

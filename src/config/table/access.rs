@@ -115,7 +115,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         SHORT,
         "5s",
         "For a whole fetch of a key set",
-    ),
+    )
+    .live(),
     setting(
         "auth.jwks.max_body_bytes",
         Kind::Bytes {
@@ -124,14 +125,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
         "1048576",
         "Longest key set",
-    ),
-    setting("auth.jwks.max_keys", MANY, "100", "Most keys in a set"),
+    )
+    .live(),
+    setting("auth.jwks.max_keys", MANY, "100", "Most keys in a set").live(),
     setting(
         "auth.jwks.refresh_interval",
         Kind::seconds(1, DAY),
         "10m",
         "How often a key set is fetched in the background",
-    ),
+    )
+    .live(),
     setting(
         "auth.jwks.min_refetch_interval",
         Kind::Span {
@@ -140,17 +143,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
         "30s",
         "Two fetches are never closer than this, whatever unknown kid asks for them",
-    ),
+    )
+    .live(),
     setting(
         "auth.jwks.max_age",
         Kind::seconds(1, 30 * DAY),
         "1h",
         "An older set, because its source is down, counts no more",
-    ),
+    )
+    .live(),
     setting(
         "auth.jwks.max_waiting",
         MANY,
         "1024",
         "Most tokens that wait for a fetch",
-    ),
+    )
+    .live(),
 ];

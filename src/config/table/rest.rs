@@ -148,8 +148,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
         "30s",
         "How long the closing of sessions is spread over when the server stops",
-    )
-    .live(),
+    ),
     setting(
         "log.level",
         Kind::Text,

@@ -204,16 +204,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         "127.0.0.1:8082",
         "Where health, readiness and metrics are served; all three are open to whoever can reach it",
     ),
+    setting(
+        "admin.max_connections",
+        SMALL,
+        "64",
+        "Most connections at a time",
+    ),
+    setting(
+        "admin.deadline",
+        SPAN,
+        "10s",
+        "From accepting a connection to the end of its answer; it carries one request",
+    ),
     required(
         "admin.keys[].name",
         Kind::Text,
         "Names the operator in logs",
-    )
-    .live(),
+    ),
     required(
         "admin.keys[].secret",
         Kind::Secret,
         "Opens the console, which needs a key beyond loopback; at least 16 bytes",
-    )
-    .live(),
+    ),
 ];
