@@ -1,6 +1,6 @@
 //! The control plane: tonic services over a [`Node`]. Wire types stop here.
 //!
-//! A call comes in through [`listen`], passes the [`gate`] (who, whether, how long), has its
+//! A call comes in through `listen`, passes the `gate` (who, whether, how long), has its
 //! fields checked, and only then reaches the node. `convert` alone knows both sides' types.
 
 mod access;

@@ -2,7 +2,9 @@
 //! pretends to have sessions.
 
 mod channels;
+mod connections;
 mod publisher;
+mod revocations;
 mod rig;
 mod sessions;
 mod subscribe;

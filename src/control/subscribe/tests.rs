@@ -58,14 +58,14 @@ async fn publish(node: &Node, times: usize) -> Position {
     at.unwrap()
 }
 
-fn open(node: &Arc<Node>, from: Position) -> Feed {
+fn open(node: &Arc<Node>, from: &Position) -> Feed {
     let mut request = SubscribeRequest {
         channels: vec!["r*".into()],
         ..Default::default()
     };
     request
         .recover
-        .insert("room".into(), convert::position(&from));
+        .insert("room".into(), convert::position(from));
     Feed::open(node, &Limits::default(), request).unwrap()
 }
 
@@ -112,7 +112,7 @@ proptest! {
             if missed > 0 {
                 publish(&node, missed).await;
             }
-            let mut feed = open(&node, from);
+            let mut feed = open(&node, &from);
             if between > 0 {
                 publish(&node, between).await;
             }
@@ -144,7 +144,7 @@ proptest! {
         runtime.block_on(async {
             let node = node(5).await;
             let from = publish(&node, 1).await;
-            let mut feed = open(&node, from);
+            let mut feed = open(&node, &from);
             if between > 0 {
                 publish(&node, between).await;
             }

@@ -9,7 +9,7 @@ use pogo::auth::Revocations;
 use pogo::broker::{HistoryQuery, Member, MemoryBroker, MemoryConfig};
 use pogo::channel::{ChannelName, HistoryRule};
 use pogo::control::proto;
-use pogo::control::{Config, Control, Key};
+use pogo::control::{Config, Control, Key, Limits};
 use pogo::hub::{self, Hub, SessionAction, SessionFilter, SessionInfo, Worker, WorkerMessage};
 use pogo::limits::DenyList;
 use pogo::metrics::Metrics;
@@ -156,6 +156,11 @@ impl Rig {
         let channel = ChannelName::parse(channel).unwrap();
         self.node.leave(0, channel, Some(session)).await;
     }
+}
+
+/// Changes limits only.
+pub fn limited(change: impl FnOnce(&mut Limits)) -> impl FnOnce(&mut Config) {
+    |config| change(&mut config.limits)
 }
 
 /// Adds the caller's key to every call.

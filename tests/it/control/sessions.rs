@@ -1,13 +1,10 @@
-//! `pogo.v1.Sessions`.
+//! `pogo.v1.Sessions`: who is connected, and what is done to them.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use pogo::code::CloseCode;
-use pogo::control::proto::revoke_sessions_request::Target;
 use pogo::control::proto::{
-    DeleteRevocationRequest, GetSessionRequest, ListRevocationsRequest, ListSessionsRequest,
-    RevokeSessionsRequest, SendToSessionRequest, SubscribeSessionRequest,
+    GetSessionRequest, ListSessionsRequest, SendToSessionRequest, SubscribeSessionRequest,
     UnsubscribeSessionRequest, subscribe_session_request, unsubscribe_session_request,
 };
 use pogo::hub::SessionAction;
@@ -32,24 +29,11 @@ async fn list(clients: &mut Clients, mut request: ListSessionsRequest) -> Vec<St
     }
 }
 
-fn revoke(target: Target) -> RevokeSessionsRequest {
-    RevokeSessionsRequest {
-        target: Some(target),
-        reason: "why".into(),
-        ..Default::default()
-    }
-}
-
 #[tokio::test]
-async fn sessions_by_page_and_filter() {
+async fn every_session_is_on_one_page() {
     let rig = Rig::start().await;
     let mut clients = rig.clients().await;
-    let all: Vec<_> = (0..9)
-        .map(|i| rig.worker.add(Some(["ann", "bob"][i % 2])))
-        .collect();
-    let room = rig.join("room-1", "cat").await;
-    rig.worker
-        .change(all[3], |info| info.address = "2001:db8::7".parse().unwrap());
+    let expected: BTreeSet<_> = (0..10).map(|_| rig.worker.add(None).to_string()).collect();
     for page_size in [1, 4, 0] {
         let ids = list(
             &mut clients,
@@ -60,8 +44,20 @@ async fn sessions_by_page_and_filter() {
         )
         .await;
         assert_eq!(ids.len(), 10);
-        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 10);
+        assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), expected);
     }
+}
+
+#[tokio::test]
+async fn all_that_a_filter_says_must_match() {
+    let rig = Rig::start().await;
+    let mut clients = rig.clients().await;
+    let all: Vec<_> = (0..9)
+        .map(|i| rig.worker.add(Some(["ann", "bob"][i % 2])))
+        .collect();
+    rig.join("room-1", "cat").await;
+    rig.worker
+        .change(all[3], |info| info.address = "2001:db8::7".parse().unwrap());
     let by = |subject: &str, channel: &str, address: &str| ListSessionsRequest {
         subject: Some(subject.into()),
         channel: Some(channel.into()),
@@ -92,6 +88,26 @@ async fn sessions_by_page_and_filter() {
             [wrong]
         );
     }
+    let mut page = by("ann", "", "");
+    page.page_token = clients
+        .sessions
+        .list_sessions(page.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .next_page_token;
+    page.subject = Some("bob".into());
+    assert_eq!(
+        fields(clients.sessions.list_sessions(page).await),
+        ["page_token"]
+    );
+}
+
+#[tokio::test]
+async fn one_session() {
+    let rig = Rig::start().await;
+    let mut clients = rig.clients().await;
+    let room = rig.join("room-1", "cat").await;
     let get = GetSessionRequest {
         id: room.to_string(),
     };
@@ -118,195 +134,10 @@ async fn sessions_by_page_and_filter() {
 }
 
 #[tokio::test]
-async fn revoking_closes_records_and_can_be_taken_back() {
+async fn the_server_subscribes_and_unsubscribes() {
     let rig = Rig::start().await;
     let mut clients = rig.clients().await;
-    let (ann, bob, cat) = (
-        rig.worker.add(Some("ann")),
-        rig.worker.add(Some("bob")),
-        rig.worker.add(Some("cat")),
-    );
     rig.worker.add(Some("ann"));
-    rig.worker
-        .change(cat, |info| info.token_id = Some("t1".into()));
-
-    let mut request = revoke(Target::Subject("ann".into()));
-    request.dry_run = true;
-    let dry = clients
-        .sessions
-        .revoke_sessions(request.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!((dry.sessions_closed, rig.worker.done().len()), (2, 0));
-    let none = ListRevocationsRequest::default();
-    let listed = clients
-        .sessions
-        .list_revocations(none.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(listed.revocations, []);
-
-    request.dry_run = false;
-    request.issued_before = Some(prost_types::Timestamp {
-        seconds: 1_500_000_000,
-        nanos: 0,
-    });
-    let done = clients
-        .sessions
-        .revoke_sessions(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (done.sessions_closed, done.nodes_confirmed, done.nodes_total),
-        (2, 1, 1)
-    );
-    let closed = rig.worker.done();
-    assert!(closed.iter().any(|(id, _)| *id == ann));
-    for (_, action) in &closed {
-        assert!(
-            matches!(action, SessionAction::Close(CloseCode::Revoked)),
-            "{action:?}"
-        );
-    }
-    for target in [
-        Target::Session(bob.to_string()),
-        Target::TokenId("t1".into()),
-    ] {
-        let done = clients
-            .sessions
-            .revoke_sessions(revoke(target))
-            .await
-            .unwrap()
-            .into_inner();
-        assert_eq!(done.sessions_closed, 1);
-    }
-
-    let listed = clients
-        .sessions
-        .list_revocations(none.clone())
-        .await
-        .unwrap()
-        .into_inner();
-    let find = |test: &dyn Fn(&pogo::control::proto::Revocation) -> bool| {
-        listed
-            .revocations
-            .iter()
-            .find(|row| test(row))
-            .unwrap()
-            .clone()
-    };
-    let subject = find(&|row| row.subject.as_deref() == Some("ann"));
-    assert_eq!(subject.issued_before.unwrap().seconds, 1_500_000_000);
-    assert_eq!(subject.reason, "why");
-    assert!(subject.created_at.unwrap().seconds < subject.expires_at.unwrap().seconds);
-    find(&|row| row.session == Some(bob.to_string()));
-    find(&|row| row.token_id.as_deref() == Some("t1"));
-
-    let delete = DeleteRevocationRequest { id: subject.id };
-    clients
-        .sessions
-        .delete_revocation(delete.clone())
-        .await
-        .unwrap();
-    refused(
-        Code::NotFound,
-        clients.sessions.delete_revocation(delete).await,
-    );
-    let listed = clients
-        .sessions
-        .list_revocations(none)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(listed.revocations.len(), 2);
-}
-
-#[tokio::test]
-async fn a_full_store_refuses_and_evicts_nothing() {
-    let rig = Rig::start().await;
-    let mut clients = rig.clients().await;
-    for i in 0..50 {
-        let target = Target::TokenId(format!("t{i}"));
-        clients
-            .sessions
-            .revoke_sessions(revoke(target))
-            .await
-            .unwrap();
-    }
-    let one_more = revoke(Target::TokenId("one more".into()));
-    let details = refused(
-        Code::ResourceExhausted,
-        clients.sessions.revoke_sessions(one_more).await,
-    );
-    assert_eq!(details.error_info().unwrap().reason, "STORE_FULL");
-    assert!(details.retry_info().is_some());
-    let mut request = ListRevocationsRequest {
-        page_size: 7,
-        ..Default::default()
-    };
-    let mut ids = BTreeSet::new();
-    loop {
-        let page = clients
-            .sessions
-            .list_revocations(request.clone())
-            .await
-            .unwrap()
-            .into_inner();
-        ids.extend(page.revocations.into_iter().map(|row| row.token_id));
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    assert_eq!(ids.len(), 50);
-}
-
-#[tokio::test]
-async fn what_cannot_be_revoked() {
-    let rig = Rig::start().await;
-    let mut clients = rig.clients().await;
-    let mut with_time = revoke(Target::TokenId("t".into()));
-    with_time.issued_before = Some(prost_types::Timestamp {
-        seconds: 1,
-        nanos: 0,
-    });
-    let mut too_early = revoke(Target::Subject("ann".into()));
-    too_early.issued_before = Some(prost_types::Timestamp {
-        seconds: -1,
-        nanos: 0,
-    });
-    let mut wordy = revoke(Target::Subject("ann".into()));
-    wordy.reason = "x".repeat(1_025);
-    for (request, wrong) in [
-        (RevokeSessionsRequest::default(), "target"),
-        (revoke(Target::Subject(String::new())), "subject"),
-        (revoke(Target::Session(String::new())), "session"),
-        (with_time, "issued_before"),
-        (too_early, "issued_before"),
-        (wordy, "reason"),
-    ] {
-        assert_eq!(
-            fields(clients.sessions.revoke_sessions(request).await),
-            [wrong]
-        );
-    }
-    let gone = revoke(Target::Session("1.2".into()));
-    refused(Code::NotFound, clients.sessions.revoke_sessions(gone).await);
-    let empty = DeleteRevocationRequest::default();
-    assert_eq!(
-        fields(clients.sessions.delete_revocation(empty).await),
-        ["id"]
-    );
-}
-
-#[tokio::test]
-async fn the_server_subscribes_unsubscribes_and_sends() {
-    let rig = Rig::start().await;
-    let mut clients = rig.clients().await;
-    let one = rig.worker.add(Some("ann"));
     let two = rig.join("room-1", "ann").await;
 
     let target = Some(subscribe_session_request::Target::Subject("ann".into()));
@@ -330,9 +161,10 @@ async fn the_server_subscribes_unsubscribes_and_sends() {
 
     // Only who is on the channel is unsubscribed.
     let target = Some(unsubscribe_session_request::Target::Subject("ann".into()));
+    let channel = "room-1".to_owned();
     let request = UnsubscribeSessionRequest {
         target,
-        channel: "room-1".into(),
+        channel,
         ..Default::default()
     };
     let done = clients
@@ -350,6 +182,27 @@ async fn the_server_subscribes_unsubscribes_and_sends() {
         (two, "room-1", false)
     );
 
+    let nobody = SubscribeSessionRequest {
+        target: None,
+        channel: "room-1".into(),
+    };
+    assert_eq!(
+        fields(clients.sessions.subscribe_session(nobody).await),
+        ["target"]
+    );
+    let nowhere = UnsubscribeSessionRequest::default();
+    assert_eq!(
+        fields(clients.sessions.unsubscribe_session(nowhere).await),
+        ["channel"]
+    );
+}
+
+#[tokio::test]
+async fn the_server_sends_to_one_session() {
+    let rig = Rig::start().await;
+    let mut clients = rig.clients().await;
+    let one = rig.worker.add(Some("ann"));
+    rig.worker.add(Some("ann"));
     let send = |session: String, event: &str, data: &'static str| SendToSessionRequest {
         session,
         event: event.into(),
@@ -375,17 +228,4 @@ async fn the_server_subscribes_unsubscribes_and_sends() {
         .send_to_session(send(one.to_string(), "pogo:x", "{"))
         .await;
     assert_eq!(fields(bad), ["event", "data"]);
-    let nobody = SubscribeSessionRequest {
-        target: None,
-        channel: "room-1".into(),
-    };
-    assert_eq!(
-        fields(clients.sessions.subscribe_session(nobody).await),
-        ["target"]
-    );
-    let nowhere = UnsubscribeSessionRequest::default();
-    assert_eq!(
-        fields(clients.sessions.unsubscribe_session(nowhere).await),
-        ["channel"]
-    );
 }

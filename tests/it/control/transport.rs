@@ -1,4 +1,4 @@
-//! Who may call, for how long, and what a connection may do.
+//! Who may call, and for how long.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use pogo::control::Config;
 use pogo::control::proto::{ListNodesRequest, ListSessionsRequest, WatchRequest};
-use pogo::control::{Config, Limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -18,14 +17,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use super::rig::{ADMIN, READER, Rig, keys, number_on, refused, soon};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
-fn limited(change: impl FnOnce(&mut Limits)) -> impl FnOnce(&mut Config) {
-    |config| change(&mut config.limits)
-}
+use super::rig::{ADMIN, READER, Rig, keys, limited, number_on, refused, soon};
 
 /// A call without the habits of a gRPC client: the status, from headers or trailers.
 async fn raw(
@@ -122,7 +114,7 @@ async fn without_keys_it_is_open_only_if_that_was_said() {
 }
 
 #[tokio::test]
-async fn health_is_for_everyone_and_reflection_for_callers() {
+async fn health_is_for_everyone() {
     let mut rig = Rig::start().await;
     let stranger = rig.clients_of(None).await.wire;
     let clients = rig.clients().await;
@@ -155,6 +147,15 @@ async fn health_is_for_everyone_and_reflection_for_callers() {
         ServingStatus::Serving
     );
 
+    rig.stop();
+    soon(&mut rig.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn reflection_is_for_callers_in_both_versions() {
+    let rig = Rig::start().await;
+    let stranger = rig.clients_of(None).await.wire;
+    let clients = rig.clients().await;
     let list = || {
         let message_request =
             v1::server_reflection_request::MessageRequest::ListServices("".into());
@@ -201,15 +202,12 @@ async fn health_is_for_everyone_and_reflection_for_callers() {
         .into_inner();
     let answer = format!("{:?}", soon(answers.next()).await.unwrap().unwrap());
     assert!(answer.contains("FileDescriptorResponse"), "{answer}");
-
-    rig.stop();
-    soon(&mut rig.task).await.unwrap();
 }
 
 #[tokio::test]
 async fn deadlines_hold_for_calls_and_streams() {
     let rig = Rig::with(limited(|limits| {
-        limits.default_deadline = Duration::from_millis(150)
+        limits.default_deadline = Duration::from_millis(150);
     }))
     .await;
     let admin = bearer(ADMIN);
@@ -317,112 +315,4 @@ async fn the_end_lets_calls_finish_and_tells_streams() {
         TcpStream::connect(rig.address).await.is_err(),
         "the port is closed"
     );
-}
-
-#[tokio::test]
-async fn an_old_connection_is_asked_to_go_and_then_told() {
-    let rig = Rig::with(limited(|limits| {
-        limits.connection_age = Duration::from_millis(50);
-        limits.connection_age_grace = Duration::from_millis(50);
-    }))
-    .await;
-    let mut clients = rig.clients().await;
-    let mut watch = clients
-        .events
-        .watch(WatchRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    let details = refused(Code::Unavailable, soon(watch.next()).await.unwrap());
-    assert_eq!(details.error_info().unwrap().reason, "CONNECTION_AGE");
-}
-
-/// Whether the server ends the connection within a test's patience.
-async fn is_cut(stream: &mut TcpStream) -> bool {
-    let mut sink = vec![0; 65_536];
-    soon(async {
-        loop {
-            match stream.read(&mut sink).await {
-                Ok(0) | Err(_) => return true,
-                Ok(_) => {}
-            }
-        }
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_connection_without_a_whole_preface_is_cut() {
-    let rig = Rig::with(limited(|limits| {
-        limits.handshake_deadline = Duration::from_millis(200)
-    }))
-    .await;
-    for part in [
-        &b""[..],
-        &PREFACE[..10],
-        PREFACE,
-        &[PREFACE, &EMPTY_SETTINGS[..5]].concat(),
-    ] {
-        let mut stream = TcpStream::connect(rig.address).await.unwrap();
-        stream.write_all(part).await.unwrap();
-        assert!(is_cut(&mut stream).await);
-    }
-    let mut whole = TcpStream::connect(rig.address).await.unwrap();
-    whole
-        .write_all(&[PREFACE, EMPTY_SETTINGS].concat())
-        .await
-        .unwrap();
-    let longer = Duration::from_millis(600);
-    assert!(
-        tokio::time::timeout(longer, is_cut(&mut whole))
-            .await
-            .is_err(),
-        "it stays"
-    );
-}
-
-#[tokio::test]
-async fn connections_over_the_limit_wait() {
-    let rig = Rig::with(limited(|limits| limits.connections = 1)).await;
-    let mut first = rig.clients().await;
-    first
-        .nodes
-        .list_nodes(ListNodesRequest::default())
-        .await
-        .unwrap();
-    let mut second = TcpStream::connect(rig.address).await.unwrap();
-    second
-        .write_all(&[PREFACE, EMPTY_SETTINGS].concat())
-        .await
-        .unwrap();
-    let mut byte = [0];
-    let early = tokio::time::timeout(Duration::from_millis(200), second.read(&mut byte)).await;
-    assert!(early.is_err(), "it waits in the backlog");
-    drop(first);
-    assert_eq!(soon(second.read(&mut byte)).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_flood_of_resets_ends_the_connection() {
-    let rig = Rig::start().await;
-    let mut stream = TcpStream::connect(rig.address).await.unwrap();
-    let mut flood = [PREFACE, EMPTY_SETTINGS].concat();
-    for id in (1..20_000_u32).step_by(2) {
-        // A POST to `/` and its end, all from the static table; then RST_STREAM.
-        flood.extend([0, 0, 3, 1, 5]);
-        flood.extend(id.to_be_bytes());
-        flood.extend([0x83, 0x86, 0x84]);
-        flood.extend([0, 0, 4, 3, 0]);
-        flood.extend(id.to_be_bytes());
-        flood.extend([0, 0, 0, 8]);
-    }
-    // It may be cut before all is written.
-    let _ = stream.write_all(&flood).await;
-    assert!(is_cut(&mut stream).await);
-    rig.clients()
-        .await
-        .nodes
-        .list_nodes(ListNodesRequest::default())
-        .await
-        .unwrap();
 }

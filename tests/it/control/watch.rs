@@ -12,16 +12,16 @@ use tonic::Code;
 use super::rig::{Rig, fields, refused, soon};
 
 #[tokio::test]
-async fn denied_ranges_close_and_are_listed() {
+async fn sessions_from_denied_ranges_are_closed() {
     let rig = Rig::start().await;
     let mut clients = rig.clients().await;
     let inside = rig.worker.add(None);
     let outside = rig.worker.add(None);
     rig.worker.change(outside, |info| {
-        info.address = "198.51.100.1".parse().unwrap()
+        info.address = "198.51.100.1".parse().unwrap();
     });
     let request = DenyRequest {
-        addresses: vec!["192.0.2.9/24".into(), "2001:db8::1".into()],
+        addresses: vec!["192.0.2.9/24".into()],
         ttl: Some(prost_types::Duration {
             seconds: 60,
             nanos: 0,
@@ -34,29 +34,37 @@ async fn denied_ranges_close_and_are_listed() {
         panic!("not closed")
     };
     assert_eq!(id, inside);
-    let forever = DenyRequest {
-        addresses: vec!["203.0.113.0/24".into()],
-        ..Default::default()
+}
+
+#[tokio::test]
+async fn denied_ranges_are_listed_until_they_are_allowed() {
+    let rig = Rig::start().await;
+    let mut firewall = rig.clients().await.firewall;
+    let deny = |addresses: &[&str], seconds: Option<i64>| DenyRequest {
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        ttl: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+        reason: "noise".into(),
     };
-    clients.firewall.deny(forever).await.unwrap();
+    firewall
+        .deny(deny(&["192.0.2.9/24", "2001:db8::1"], Some(60)))
+        .await
+        .unwrap();
+    firewall
+        .deny(deny(&["203.0.113.0/24"], None))
+        .await
+        .unwrap();
 
     let mut request = ListDeniedRequest {
         page_size: 2,
         ..Default::default()
     };
-    let first = clients
-        .firewall
+    let first = firewall
         .list_denied(request.clone())
         .await
         .unwrap()
         .into_inner();
     request.page_token = first.next_page_token;
-    let rest = clients
-        .firewall
-        .list_denied(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let rest = firewall.list_denied(request).await.unwrap().into_inner();
     assert_eq!(rest.next_page_token, "");
     let rows: Vec<_> = first.denied.into_iter().chain(rest.denied).collect();
     let told: Vec<_> = rows
@@ -72,8 +80,7 @@ async fn denied_ranges_close_and_are_listed() {
     assert_eq!(rows[0].reason, "noise");
 
     let addresses = vec!["192.0.2.0/24".into(), "10.0.0.0/8".into()];
-    let allowed = clients
-        .firewall
+    let allowed = firewall
         .allow(AllowRequest { addresses })
         .await
         .unwrap()
@@ -83,9 +90,9 @@ async fn denied_ranges_close_and_are_listed() {
         addresses: vec!["10.0.0.1".into(), "here".into()],
         ..Default::default()
     };
-    assert_eq!(fields(clients.firewall.deny(bad).await), ["addresses[1]"]);
+    assert_eq!(fields(firewall.deny(bad).await), ["addresses[1]"]);
     assert_eq!(
-        fields(clients.firewall.allow(AllowRequest::default()).await),
+        fields(firewall.allow(AllowRequest::default()).await),
         ["addresses"]
     );
 }
