@@ -14,5 +14,6 @@
     reason = "a test fails by panicking, and says why on its output"
 )]
 
+mod cli;
 mod control;
 mod tidy;
