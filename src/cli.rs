@@ -96,7 +96,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Help and version are data; anything else that clap says is an error.
 fn refused(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
-        let error = CliError::Usage(error.to_string().trim_end().to_owned());
+        let error = CliError::Usage(
+            error
+                .to_string()
+                .trim_start_matches("error: ")
+                .trim_end()
+                .to_owned(),
+        );
         output::report(&error, true);
         return error.exit_code();
     }
