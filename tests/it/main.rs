@@ -15,5 +15,22 @@
 )]
 
 mod cli;
+mod channels;
 mod control;
+mod drain;
+mod expiry;
+mod handshake;
+mod limits;
+mod native;
+mod presence;
+mod process;
+mod proxies;
+mod race;
+mod sessions;
+mod slow;
+mod support;
 mod tidy;
+mod tls;
+mod tokens;
+mod ttl;
+mod wire;

@@ -9,7 +9,7 @@ mod token;
 
 pub use client::{Client, Connect};
 pub use control::{Control, publish_request};
-pub use server::TestServer;
+pub use server::{TestServer, http_get};
 pub use token::{SECRET, Token, unix_now};
 
 use std::future::Future;
