@@ -55,29 +55,21 @@ def unique(prefix):
     return f"{prefix}{uuid.uuid4().hex[:12]}"
 
 
-def eventually(condition):
-    """What `condition` returns once that is true; for what happens a moment after a reply."""
-    end = time.monotonic() + SECONDS
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise AssertionError("it did not happen")
-        time.sleep(0.01)
-    return found
-
-
 class Session:
-    """A client of the edge."""
+    """A client of the edge, which ends with its test."""
 
-    def __init__(self, subject, source="127.0.0.1", **claims):
+    def __init__(self, test, subject, source="127.0.0.1", **claims):
         now = int(time.time())
         claims = {"sub": subject, "iat": now, "exp": now + 300, **claims}
         self.token = jwt.encode(claims, SECRET, "HS256")
-        self.socket = connect(
-            URL,
-            additional_headers={"Authorization": f"Bearer {self.token}"},
-            subprotocols=["pogo.v1.json"],
-            source_address=(source, 0),
-            open_timeout=SECONDS,
+        self.socket = test.enterContext(
+            connect(
+                URL,
+                additional_headers={"Authorization": f"Bearer {self.token}"},
+                subprotocols=["pogo.v1.json"],
+                source_address=(source, 0),
+                open_timeout=SECONDS,
+            )
         )
         self.id = self.next()["data"]["session"]
 
@@ -113,9 +105,7 @@ class ControlTest(unittest.TestCase):
         self.nodes = Stub(nodes_pb2_grpc.NodesStub(self.channel))
 
     def session(self, subject=None, **kw):
-        session = Session(subject or unique("user-"), **kw)
-        self.addCleanup(session.socket.close)
-        return session
+        return Session(self, subject or unique("user-"), **kw)
 
     def publish(self, *channels, event="said", data=b'{"n":1}', **fields):
         request = publisher_pb2.PublishRequest(channels=channels, event=event, data=data, **fields)
