@@ -129,6 +129,14 @@ impl Interests {
         shards.map(|shard| lock(shard).channels.len()).sum()
     }
 
+    /// Whether the node is subscribed to the channel.
+    #[cfg(test)]
+    pub(super) fn is_live(&self, channel: &ChannelName) -> bool {
+        let shard = self.shard(channel);
+        let interest = shard.channels.get(channel);
+        interest.is_some_and(|interest| interest.subscribed.initialized())
+    }
+
     fn shard(&self, channel: &ChannelName) -> MutexGuard<'_, Shard> {
         let index = self.hasher.hash_one(channel.as_str()) >> 58;
         lock(&self.shards[index as usize % SHARDS])
