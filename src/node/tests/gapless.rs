@@ -347,7 +347,9 @@ async fn join_once(node: &Arc<Node>, channel: &'static str, worker: WorkerId, re
         assert!(offsets.eq(expected));
     }
     let mut next = page.sequence + 1;
+    let patience = Instant::now() + Duration::from_secs(20);
     while next < page.sequence + 20 {
+        assert!(Instant::now() < patience, "nothing comes");
         for publication in recorder.publications() {
             if publication.sequence > page.sequence {
                 assert_eq!(publication.sequence, next, "after {}", page.sequence);
