@@ -187,7 +187,10 @@ impl MemoryBroker {
             // So that the position that is told stays true.
             self.ensure(&mut stripe, channel, now)?;
         }
-        Ok(stripe.read(channel, query, rule, &self.bounds, now.instant))
+        stripe.trim(channel, rule, &self.bounds, now.instant);
+        let page = stripe.read(channel, query, rule.is_some());
+        stripe.settle(channel, rule, &self.bounds, now.instant);
+        Ok(page)
     }
 
     fn enter_now(
@@ -199,13 +202,13 @@ impl MemoryBroker {
         let now = (self.clock)();
         let mut stripe = self.stripe(channel);
         self.ensure(&mut stripe, channel, now)?;
-        let (first, replaced) = stripe.enter(channel, member.clone());
+        let push = presence_push(channel, &member, true, now);
+        let (first, replaced) = stripe.enter(channel, member);
         if let Some(gone) = replaced {
             let push = presence_push(channel, &gone, false, now);
             self.deliver.deliver(push, None);
         }
         if first {
-            let push = presence_push(channel, &member, true, now);
             self.deliver.deliver(push, admission);
         }
         Ok(first)

@@ -87,7 +87,8 @@ impl Interests {
         }
         // Unconstrained: it must not yield where the broker answers at once.
         let subscribed = cell.get_or_try_init(|| broker.subscribe(channel));
-        unconstrained(subscribed).await.map(|()| ())
+        unconstrained(subscribed).await?;
+        Ok(())
     }
 
     /// The channel's last session has left.

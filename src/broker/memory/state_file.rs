@@ -129,13 +129,7 @@ impl StateFile {
             .create_new(true)
             .mode(0o600)
             .open(temporary)?;
-        let mut writer = BufWriter::new(file);
-        serde_json::to_writer(&mut writer, &State::of(records))?;
-        writer.write_all(b"\n")?;
-        let file = writer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
+        write_to(file, records)?;
         fs::rename(temporary, &self.path)?;
         // The rename itself is durable once the directory is.
         let directory = match self.path.parent() {

@@ -228,7 +228,7 @@ impl World {
             .collect();
         if self.node.own.interests.is_live(&name("kept")) {
             // There is no subscribing before which it could happen.
-            script.remove(0);
+            drop(script.remove(0));
         }
         let after = script.pop().unwrap();
         let before = script.pop().unwrap();

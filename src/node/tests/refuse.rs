@@ -251,7 +251,7 @@ async fn what_was_recorded_is_in_force_after_a_restart() {
     assert_eq!(node.revocations.len(), 1);
     let address = "10.0.0.77".parse().unwrap();
     assert!(node.denied.is_denied(address, Now::read()));
-    assert_eq!(node.denied().await.unwrap(), [denied.clone()]);
+    assert_eq!(node.denied().await.unwrap(), std::slice::from_ref(&denied));
     assert_eq!(
         node.allow(vec![denied.range]).await.unwrap(),
         [denied.range]

@@ -1,4 +1,4 @@
-//! Reading and listing. Each drops first what may not be kept any more.
+//! Reading and listing, after dropping what may not be kept any more.
 
 use std::ops::Bound;
 use std::time::Instant;
@@ -16,26 +16,23 @@ use super::Channel;
 const STRIDE: usize = 256;
 
 impl Stripe {
+    /// The part that `query` asks for; `keeps`: the channel keeps history. Call [`Self::trim`]
+    /// first.
     pub(in crate::broker::memory) fn read(
-        &mut self,
+        &self,
         name: &ChannelName,
         query: &HistoryQuery,
-        rule: Option<HistoryRule>,
-        bounds: &Bounds,
-        now: Instant,
+        keeps: bool,
     ) -> HistoryPage {
-        self.trim(name, rule, bounds, now);
-        let page = match self.channels.get(name) {
-            Some(channel) if rule.is_some() => channel.history.page(query, channel.position()),
+        match self.channels.get(name) {
+            Some(channel) if keeps => channel.history.page(query, channel.position()),
             channel => HistoryPage {
                 position: None,
                 sequence: channel.map_or(0, |channel| channel.sequence),
                 publications: vec![],
                 complete: false,
             },
-        };
-        self.settle(name, rule, bounds, now);
-        page
+        }
     }
 
     pub(in crate::broker::memory) fn purge(

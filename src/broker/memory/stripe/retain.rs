@@ -109,7 +109,7 @@ impl Stripe {
         Some(answer)
     }
 
-    pub(super) fn trim(
+    pub(in crate::broker::memory) fn trim(
         &mut self,
         name: &ChannelName,
         rule: Option<HistoryRule>,

@@ -213,7 +213,7 @@ proptest! {
         let broker = try_open(directory.path()).unwrap();
         let [target, ..] = targets();
         let record = revocation("1", target);
-        now(broker.revoke(record.clone())).unwrap();
+        now(broker.revoke(record)).unwrap();
         drop(broker);
         let path = directory.path().join("state.json");
         let mut text = fs::read(&path).unwrap();
