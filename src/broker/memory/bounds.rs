@@ -26,7 +26,7 @@ pub struct MemoryConfig {
     /// Most denied ranges (`broker.max_denied`).
     pub max_denied: usize,
     /// Where revocations and denied ranges are kept (`state.path`): a directory, or a file that
-    /// exists. `None`: only in memory.
+    /// exists or ends in `.json`. `None`: only in memory.
     pub state: Option<PathBuf>,
 }
 

@@ -60,18 +60,21 @@ pub(super) struct StateFile {
 }
 
 impl StateFile {
-    /// `path` is a file that exists, or the directory of `state.json`, made if it is missing.
+    /// `path` is a file that exists or ends in `.json`, else the directory of `state.json`.
+    /// Directories are made if they are missing.
     pub(super) fn open(path: &Path) -> Result<Self, StateError> {
-        if path.is_file() {
-            return Ok(Self { path: path.into() });
-        }
-        fs::create_dir_all(path).map_err(|source| StateError::Unreadable {
-            path: path.into(),
+        let named = path.extension().is_some_and(|end| end == "json") && !path.is_dir();
+        let path = if named || path.is_file() {
+            path.to_owned()
+        } else {
+            path.join(FILE_NAME)
+        };
+        let directory = directory(&path);
+        fs::create_dir_all(directory).map_err(|source| StateError::Unreadable {
+            path: directory.into(),
             source,
         })?;
-        Ok(Self {
-            path: path.join(FILE_NAME),
-        })
+        Ok(Self { path })
     }
 
     /// What the file holds; nothing if there is none.
@@ -132,11 +135,14 @@ impl StateFile {
         write_to(file, records)?;
         fs::rename(temporary, &self.path)?;
         // The rename itself is durable once the directory is.
-        let directory = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        File::open(directory)?.sync_all()
+        File::open(directory(&self.path))?.sync_all()
+    }
+}
+
+fn directory(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     }
 }
 

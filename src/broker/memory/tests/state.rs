@@ -94,7 +94,7 @@ fn records_survive_a_restart() {
 }
 
 #[test]
-fn a_path_may_name_an_existing_file() {
+fn a_path_may_name_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pogo.state");
     fs::write(&path, r#"{"pogo_state":1,"revocations":[],"denied":[]}"#).unwrap();
@@ -102,6 +102,18 @@ fn a_path_may_name_an_existing_file() {
     let [record, ..] = targets();
     now(broker.revoke(revocation("1", record))).unwrap();
     assert!(fs::read_to_string(&path).unwrap().contains("12.34"));
+
+    let path = directory.path().join("new/pogo.json");
+    let broker = try_open(&path).unwrap();
+    let [record, ..] = targets();
+    now(broker.revoke(revocation("1", record))).unwrap();
+    assert!(path.is_file());
+    assert_eq!(
+        now(try_open(&path).unwrap().revocations("", 9))
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[test]
