@@ -1,16 +1,18 @@
 //! `pogo.v1.Publisher`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pogo::control::proto::{
-    PublishBatchRequest, PublishRequest, PublishStreamRequest, publish_batch_result,
-    publish_stream_response,
+    GetChannelRequest, PublishBatchRequest, PublishRequest, PublishStreamRequest,
+    publish_batch_result, publish_stream_response,
 };
 use tokio_stream::StreamExt;
 use tonic::Code;
+use tonic::transport::Endpoint;
 
-use super::rig::{NEWS, Rig, fields, number_on, refused, soon};
+use super::rig::{ADMIN, Clients, NEWS, Rig, fields, number_on, refused, soon};
 
 #[tokio::test]
 async fn a_receipt_for_each_channel() {
@@ -260,4 +262,44 @@ async fn the_end_of_the_server_ends_a_stream_after_its_last_answer() {
     assert_eq!(details.error_info().unwrap().reason, "DRAINING");
     assert!(details.retry_info().is_some());
     soon(&mut rig.task).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_answers_nobody_reads_is_slowed_down_and_loses_nothing() {
+    const MANY: u64 = 50_000;
+    let rig = Rig::start().await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", rig.address)).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(65_535);
+    let mut clients = Clients::over(endpoint.connect().await.unwrap(), Some(ADMIN));
+    let requests = tokio_stream::iter((0..MANY).map(|sequence| PublishStreamRequest {
+        sequence,
+        publish: Some(number_on("room-1", sequence)),
+    }));
+    let mut responses = clients
+        .publisher
+        .publish_stream(requests)
+        .await
+        .unwrap()
+        .into_inner();
+    // The server comes to rest when the answers fill the buffers on the way.
+    let (mut before, mut now) = (0, 1);
+    while before < now {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let get = GetChannelRequest {
+            name: "room-1".into(),
+        };
+        let channel = clients
+            .channels
+            .get_channel(get)
+            .await
+            .unwrap()
+            .into_inner();
+        (before, now) = (now, channel.channel.unwrap().position.unwrap().offset);
+    }
+    assert!(now < MANY, "the server reads on without end");
+    for sequence in 0..MANY {
+        let response = soon(responses.next()).await.unwrap().unwrap();
+        assert_eq!(response.sequence, sequence);
+    }
+    assert!(soon(responses.next()).await.is_none());
 }
