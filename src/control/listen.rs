@@ -30,6 +30,10 @@ const PREFACE_BYTES: usize = 24 + 9;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the certificate files are looked at.
 const REFRESH: Duration = Duration::from_secs(10);
+/// What a client may send ahead of our reading, in bytes: on one call, and on all of a connection.
+/// The second is larger, so that a call that nobody reads does not hold up the others.
+const STREAM_WINDOW: u32 = 512 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 /// How long the answers of calls that were told to end may take to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -154,6 +158,8 @@ impl Listen {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(limits.header_bytes)
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout)

@@ -281,7 +281,8 @@ async fn a_stream_whose_answers_nobody_reads_is_slowed_down_and_loses_nothing() 
         .await
         .unwrap()
         .into_inner();
-    // The server comes to rest when the answers fill the buffers on the way.
+    // The server comes to rest when the answers fill the buffers on the way. Other calls on the
+    // connection go on.
     let (mut before, mut now) = (0, 1);
     while before < now {
         tokio::time::sleep(Duration::from_millis(300)).await;
