@@ -79,6 +79,8 @@ struct Worker {
     gauges: Arc<Gauges>,
     peers: Arc<pool::Peers>,
     inbox: Arc<Inbox>,
+    /// Empty; kept for its room.
+    inputs: Vec<Input>,
     poll: Poll,
     clients: Slab<Box<Client>>,
     by_id: BTreeMap<SessionId, u32>,
@@ -108,29 +110,44 @@ impl Worker {
     /// Runs until it is told to stop and every connection is gone.
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        let mut inputs = Vec::new();
-        while !(self.stopping && self.clients.is_empty()) {
-            match self.poll.poll(&mut events, self.sleep_time()) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    tracing::error!(%error, worker = self.id, "polling failed");
-                    return;
-                }
-                _ => self.inbox.awake(),
+        while !self.is_done() {
+            if let Err(error) = self.turn(&mut events, self.sleep_time()) {
+                tracing::error!(%error, worker = self.id, "polling failed");
+                return;
             }
-            self.now = Now::read();
-            self.inbox.take(&mut inputs);
-            for input in inputs.drain(..) {
-                self.take(input);
-            }
-            for event in &events {
-                self.on_event(event);
-            }
-            self.read_again();
-            self.walk();
-            self.flush();
-            self.fire_timers();
-            self.report();
         }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping && self.clients.is_empty()
+    }
+
+    /// Waits at most `sleep` (without one: until something happens), then does what there is.
+    fn turn(&mut self, events: &mut Events, sleep: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, sleep) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => self.inbox.awake(),
+        }
+        self.now = Now::read();
+        self.take_inbox();
+        for event in &*events {
+            self.on_event(event);
+        }
+        self.read_again();
+        self.walk();
+        self.flush();
+        self.fire_timers();
+        self.report();
+        Ok(())
+    }
+
+    fn take_inbox(&mut self) {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.inbox.take(&mut inputs);
+        for input in inputs.drain(..) {
+            self.take(input);
+        }
+        self.inputs = inputs;
     }
 
     /// How long the next poll may sleep.
@@ -323,3 +340,6 @@ impl Worker {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,6 +174,12 @@ impl Mailbox {
         (before - self.ring.len()) as u64
     }
 
+    /// For how many entries memory is held.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.ring.capacity()
+    }
+
     /// The frames that wait, the first without what is written of it.
     pub(super) fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         self.ring.iter().enumerate().map(|(index, entry)| {

@@ -20,7 +20,7 @@ use crate::auth::Authenticator;
 use crate::clock::Now;
 use crate::edge::Config;
 use crate::edge::connection::{Busy, Connection, Sessions};
-use crate::hub::HubError;
+use crate::hub::{HubError, WorkerId};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -57,7 +57,7 @@ pub enum WorkerError {
 
 /// What the workers know of each other.
 #[derive(Debug)]
-pub(super) struct Peers(Vec<(Arc<Inbox>, Arc<Gauges>)>);
+pub(super) struct Peers(pub(super) Vec<(Arc<Inbox>, Arc<Gauges>)>);
 
 impl Peers {
     /// Bytes in all mailboxes.
@@ -89,6 +89,55 @@ impl Peers {
         let largest = |entry: &&(Arc<Inbox>, Arc<Gauges>)| entry.1.largest.load(Ordering::Relaxed);
         if let Some((inbox, _)) = self.0.iter().max_by_key(largest) {
             inbox.put(Input::CutLargest);
+        }
+    }
+}
+
+/// What is a worker's own at its start.
+pub(super) struct Seed {
+    pub(super) id: WorkerId,
+    pub(super) poll: Poll,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) peers: Arc<Peers>,
+    pub(super) context: Arc<Services>,
+}
+
+impl Worker {
+    pub(super) fn new(config: &Config, services: &PoolServices, seed: Seed) -> Self {
+        Self {
+            id: seed.id,
+            bounds: Bounds {
+                bytes: config.mailbox_bytes,
+                entries: config.mailbox_messages,
+            },
+            mailbox_total_bytes: config.mailbox_total_bytes,
+            frame_limits: Arc::new(config.frame_limits()),
+            services: seed.context,
+            shared: services.shared.clone(),
+            metrics: services.metrics.clone(),
+            gauges: seed.gauges,
+            peers: seed.peers,
+            inbox: seed.inbox,
+            inputs: Vec::new(),
+            poll: seed.poll,
+            clients: Slab::new(),
+            by_id: BTreeMap::new(),
+            table: Table::default(),
+            timers: Timers::default(),
+            walks: VecDeque::new(),
+            dirty: Vec::new(),
+            unread: Vec::new(),
+            overflown: Vec::new(),
+            effects: Vec::new(),
+            spare_effects: Vec::new(),
+            spare_rings: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            cork: Vec::new(),
+            mailbox_bytes: 0,
+            largest: 0,
+            now: Now::read(),
+            stopping: false,
         }
     }
 }
@@ -131,43 +180,17 @@ impl Workers {
             limits: services.limits.clone(),
             operation_timeout: config.operation_timeout,
         });
-        let frame_limits = Arc::new(config.frame_limits());
         for (index, poll) in polls.into_iter().enumerate() {
             let (inbox, gauges) = workers.peers.0[index].clone();
-            let worker = Worker {
+            let seed = Seed {
                 id: services.node.hub().attach(inbox.clone())?,
-                bounds: Bounds {
-                    bytes: config.mailbox_bytes,
-                    entries: config.mailbox_messages,
-                },
-                mailbox_total_bytes: config.mailbox_total_bytes,
-                frame_limits: frame_limits.clone(),
-                services: context.clone(),
-                shared: services.shared.clone(),
-                metrics: services.metrics.clone(),
+                poll,
+                inbox,
                 gauges,
                 peers: workers.peers.clone(),
-                inbox,
-                poll,
-                clients: Slab::new(),
-                by_id: BTreeMap::new(),
-                table: Table::default(),
-                timers: Timers::default(),
-                walks: VecDeque::new(),
-                dirty: Vec::new(),
-                unread: Vec::new(),
-                overflown: Vec::new(),
-                effects: Vec::new(),
-                spare_effects: Vec::new(),
-                spare_rings: Vec::new(),
-                scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
-                cork: Vec::new(),
-                mailbox_bytes: 0,
-                largest: 0,
-                now: Now::read(),
-                stopping: false,
+                context: context.clone(),
             };
-            workers.spawn(worker, Handle::current())?;
+            workers.spawn(Worker::new(config, services, seed), Handle::current())?;
         }
         workers.count_at_scrape(&services.metrics);
         Ok(workers)

@@ -123,6 +123,12 @@ impl Table {
         false
     }
 
+    /// How many channels there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.channels.len()
+    }
+
     fn drop_if_idle(&mut self, key: u32) {
         let Some(channel) = self.channels.get(key as usize) else {
             return;

@@ -1,0 +1,19 @@
+//! Workers on real sockets, turned by hand, over a broker whose answers wait until they are let
+//! go.
+
+mod client;
+mod rig;
+mod slow_broker;
+
+mod bounds;
+mod ends;
+mod fanout;
+mod joins;
+mod property;
+mod slow;
+mod tls;
+
+use serde_json::{Value, json};
+
+use client::{Client, Frame};
+use rig::{Rig, Setup, name};

@@ -1,0 +1,132 @@
+//! Fan-out: one encoding for all, fair slices, what an idle connection owns.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::edge::worker::client as connection;
+use crate::edge::worker::mailbox::Mailbox;
+use crate::protocol::frame::FrameReader;
+use crate::session::Session;
+
+#[test]
+fn a_publication_is_encoded_once_for_each_spelling() {
+    let mut rig = Rig::new();
+    let mut clients: Vec<_> = (0..6).map(|_| rig.join()).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        let command = if index % 2 == 0 {
+            json!({"event": "channel:subscribe", "channel": "/posts/1"})
+        } else {
+            json!({"event": "bind", "uri": "/posts/1"})
+        };
+        let (_, reply) = rig.ask(client, command);
+        assert_eq!(reply["status"], "ok", "{reply}");
+    }
+    rig.publish("/posts/1", &json!({"a": [1, 2, 3]}));
+    let worker = &mut rig.workers[0];
+    worker.take_inbox();
+    worker.walk();
+    // By address: what is shared was encoded once.
+    let mut frames: Vec<*const u8> = worker
+        .clients
+        .iter()
+        .flat_map(|(_, client)| client.mailbox.chunks().map(<[u8]>::as_ptr))
+        .collect();
+    assert_eq!(frames.len(), 6);
+    frames.sort_unstable();
+    frames.dedup();
+    assert_eq!(frames.len(), 2);
+}
+
+#[test]
+fn a_huge_channel_does_not_keep_a_small_one_waiting() {
+    let mut rig = Rig::new();
+    let mut crowd: Vec<_> = (0..200).map(|_| rig.join()).collect();
+    for client in &mut crowd {
+        client.send(&json!({"event": "channel:subscribe", "channel": "huge"}));
+    }
+    let mut one = rig.join();
+    rig.subscribe(&mut one, "small");
+    rig.publish("huge", &json!(1));
+    rig.publish("small", &json!(2));
+    let worker = &mut rig.workers[0];
+    worker.take_inbox();
+    worker.walk();
+    worker.walk();
+    let served = |worker: &super::super::Worker| {
+        let clients = worker.clients.iter();
+        clients.filter(|(_, client)| !client.mailbox.is_empty()).count()
+    };
+    assert!((2..=130).contains(&served(worker)), "{}", served(worker));
+    rig.turn();
+    assert_eq!(rig.text(&mut one)["data"], 2);
+    for client in &mut crowd {
+        assert_eq!(rig.text(client)["data"], 1);
+    }
+}
+
+#[test]
+fn a_slice_is_bounded_in_publications_too() {
+    let mut rig = Rig::new();
+    let mut client = rig.join();
+    rig.subscribe(&mut client, "busy");
+    for n in 0..1_000 {
+        rig.publish("busy", &json!(n));
+    }
+    let worker = &mut rig.workers[0];
+    worker.take_inbox();
+    worker.walk();
+    let waiting = worker.clients.iter().map(|(_, client)| client.mailbox.chunks().count()).sum::<usize>();
+    assert!((1..1_000).contains(&waiting), "{waiting} in one slice");
+    for n in 0..1_000 {
+        assert_eq!(rig.text(&mut client)["data"], n);
+    }
+}
+
+#[test]
+fn a_channel_that_was_huge_once_is_walked_in_slices_still() {
+    let mut rig = Rig::new();
+    let mut crowd: Vec<_> = (0..300).map(|_| rig.join()).collect();
+    for client in &mut crowd {
+        client.send(&json!({"event": "channel:subscribe", "channel": "a"}));
+    }
+    rig.settle();
+    let mut last = crowd.pop().unwrap();
+    drop(crowd);
+    rig.until("they go", |rig| rig.workers[0].clients.len() == 1);
+    rig.publish("a", &json!(1));
+    let push = rig.drain(&mut last).pop();
+    assert!(matches!(push, Some(Frame::Text(ref text)) if text["data"] == 1), "{push:?}");
+    drop(last);
+    rig.assert_empty();
+}
+
+#[test]
+fn an_idle_connection_owns_next_to_nothing() {
+    let mut rig = Rig::new();
+    let mut client = rig.join();
+    rig.subscribe(&mut client, "a");
+    for n in 0..100 {
+        rig.publish("a", &json!(n));
+    }
+    rig.drain(&mut client);
+    let worker = &rig.workers[0];
+    let (_, idle) = worker.clients.iter().next().unwrap();
+    assert_eq!(idle.mailbox.room(), 0, "no ring");
+    assert_eq!(idle.reader.buffered(), 0);
+    assert!(idle.operation.is_none());
+    let sizes = [
+        ("FrameReader", size_of::<FrameReader>(), 32),
+        ("Mailbox", size_of::<Mailbox>(), 64),
+        ("Session", size_of::<Session>(), 256),
+        ("Client", size_of::<connection::Client>(), 576),
+        ("InFlight", size_of::<connection::InFlight>(), 192),
+        ("Entry", size_of::<crate::edge::worker::mailbox::Entry>(), 96),
+        ("Subscriber", size_of::<crate::edge::worker::table::Subscriber>(), 24),
+        ("Input", size_of::<crate::edge::worker::inbox::Input>(), 256),
+    ];
+    for (what, size, most) in sizes {
+        println!("{what}: {size}");
+        assert!(size <= most, "{what} has {size} bytes");
+    }
+    let _ = Arc::strong_count(&rig.shared);
+}
