@@ -8,6 +8,7 @@
 
 mod act;
 mod adopt;
+mod cap;
 mod client;
 mod effects;
 mod fanout;
@@ -15,6 +16,7 @@ mod flush;
 mod inbox;
 mod mailbox;
 mod operations;
+mod overflow;
 mod pool;
 mod read;
 mod table;
@@ -26,7 +28,7 @@ pub use pool::{PoolServices, WorkerError, Workers};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -49,8 +51,10 @@ use crate::session_id::SessionId;
 
 /// The token of the inbox's wake-up; connections have their keys.
 const WAKE: Token = Token(usize::MAX);
-/// Most socket events taken in one turn.
-const EVENTS: usize = 1024;
+/// Most socket events taken in one turn: those that read and those that are walked take turns.
+const EVENTS: usize = 256;
+/// An inbox that has held more gives its memory back.
+const SPARE_INPUTS: usize = 1024;
 /// What one read takes at most; the worker's sockets share the space.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// How long a peer may take to receive a close frame and to answer it.
@@ -119,7 +123,8 @@ impl Worker {
     }
 
     fn is_done(&self) -> bool {
-        self.stopping && self.clients.is_empty()
+        let gone = |(_, client): (usize, &Box<Client>)| client.phase == Phase::Gone;
+        self.stopping && self.clients.iter().all(gone)
     }
 
     /// Waits at most `sleep` (without one: until something happens), then does what there is.
@@ -129,10 +134,11 @@ impl Worker {
             _ => self.inbox.awake(),
         }
         self.now = Now::read();
-        self.take_inbox();
+        // Before the inbox: an event must not meet who takes a key over.
         for event in &*events {
             self.on_event(event);
         }
+        self.take_inbox();
         self.read_again();
         self.walk();
         self.flush();
@@ -147,7 +153,9 @@ impl Worker {
         for input in inputs.drain(..) {
             self.take(input);
         }
-        self.inputs = inputs;
+        if inputs.capacity() <= SPARE_INPUTS {
+            self.inputs = inputs;
+        }
     }
 
     /// How long the next poll may sleep.
@@ -195,6 +203,7 @@ impl Worker {
                 finished,
             } => self.finished(connection, finished),
             Input::TimedOut { connection } => self.timed_out(connection),
+            Input::Late { session, joined } => self.late(session, joined),
             Input::CutLargest => self.cut_largest(),
             Input::Stop => {
                 self.stopping = true;
@@ -264,6 +273,10 @@ impl Worker {
                 } else if !busy && due(reader) {
                     self.close(key, CloseCode::Policy);
                 } else if let Some(session) = &mut client.session {
+                    if busy {
+                        // Nothing is read meanwhile: silence is not the peer's fault.
+                        session.heard(now);
+                    }
                     session.on_deadline(now, &mut self.effects);
                     self.carry_out(key);
                 }
@@ -283,54 +296,6 @@ impl Worker {
             client.armed = Some(deadline);
             self.timers.arm(deadline, key);
         }
-    }
-
-    /// Shows the node how this worker stands, and asks for relief where the node's mailboxes
-    /// together hold too much. All that could be flushed has been.
-    fn report(&mut self) {
-        let before = self
-            .gauges
-            .mailbox_bytes
-            .swap(self.mailbox_bytes, Ordering::Relaxed);
-        if self.mailbox_bytes > before && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
-            self.gauges.largest.store(self.largest, Ordering::Relaxed);
-            self.peers.cut_largest();
-        }
-    }
-
-    /// Remembers how large a mailbox has grown; [`Self::cut_largest`] finds out what is left.
-    fn grown(&mut self, key: u32, before: usize) {
-        let now = self.clients[key as usize].waiting_bytes();
-        self.mailbox_bytes = self.mailbox_bytes + now - before;
-        self.largest = self.largest.max(now);
-    }
-
-    /// The node's mailboxes hold too much, and the largest seems to be here: it goes. If it has
-    /// shrunk meanwhile, whoever has the largest now is asked.
-    fn cut_largest(&mut self) {
-        let sizes = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.phase == Phase::Open);
-        let largest = sizes
-            .map(|(key, client)| (client.waiting_bytes(), key))
-            .max();
-        self.largest = largest.map_or(0, |(bytes, _)| bytes);
-        self.gauges.largest.store(self.largest, Ordering::Relaxed);
-        if self.peers.mailbox_bytes() <= self.mailbox_total_bytes {
-            return;
-        }
-        match largest {
-            Some((bytes, key)) if bytes > 0 && bytes >= self.peers.largest() => {
-                self.close(table::key(key), CloseCode::SlowConsumer);
-                self.gauges
-                    .mailbox_bytes
-                    .store(self.mailbox_bytes, Ordering::Relaxed);
-            }
-            _ if self.peers.largest() == 0 => return,
-            _ => {}
-        }
-        self.peers.cut_largest();
     }
 
     fn keys(&self) -> Vec<u32> {

@@ -54,8 +54,12 @@ impl Worker {
             .sessions
             .get_or_create(&self.protocol_label(key))
             .inc();
+        // The address may have been denied since the handshake began; from here on a denial finds
+        // the session.
+        let denied = self.services.limits.denied().is_denied(address, self.now);
         let grant = match credential {
-            Credential::Refused(code) => return self.close(key, code),
+            _ if denied => return self.turn_away(key, CloseCode::Forbidden),
+            Credential::Refused(code) => return self.turn_away(key, code),
             Credential::Granted(grant) => Some(grant),
             Credential::None => None,
         };
@@ -71,10 +75,23 @@ impl Worker {
         let session = Session::open(self.shared.clone(), opening, self.now, &mut self.effects);
         self.clients[key as usize].session = Some(session);
         self.carry_out(key);
-        self.feed_copy(key, &early);
+        if !early.is_empty() {
+            self.feed(key, &mut early.to_vec());
+        }
         // Under TLS, plaintext may lie in rustls already, which no socket event tells.
         self.read_soon(key);
         self.arm(key);
+    }
+
+    /// Closes a connection that never had a session.
+    fn turn_away(&mut self, key: u32, code: CloseCode) {
+        self.count_disconnect(code.wire().0);
+        self.close(key, code);
+    }
+
+    fn count_disconnect(&self, code: u16) {
+        let label = CodeLabel { code };
+        self.metrics.disconnects.get_or_create(&label).inc();
     }
 
     fn protocol_label(&self, key: u32) -> ProtocolLabel {
@@ -168,6 +185,7 @@ impl Worker {
         if let Some(operation) = &mut client.operation {
             self.mailbox_bytes -= std::mem::take(&mut operation.held_bytes);
             operation.held.clear();
+            operation.lost.clear();
             operation.deferred.clear();
             operation.backlog = Vec::new();
         }
@@ -185,10 +203,7 @@ impl Worker {
             }
         }
         self.by_id.remove(&id);
-        self.metrics
-            .disconnects
-            .get_or_create(&CodeLabel { code: label })
-            .inc();
+        self.count_disconnect(label);
         self.log(EventKind::Disconnected, id, None, Some(label));
     }
 }

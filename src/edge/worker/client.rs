@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::mailbox::{Entry, Mailbox};
+use super::mailbox::{Bounds, Entry, Mailbox};
 use super::operations::{Joining, Kind};
 use super::transport::Transport;
 use crate::hub::SessionAction;
 use crate::limits::ConnectionPermit;
 use crate::protocol::Encoding;
 use crate::protocol::frame::FrameReader;
+use crate::publication::Epoch;
 use crate::session::{Session, Slot};
 
 /// A connection. It keeps its key in the worker until it is gone and no operation is under way.
@@ -36,8 +37,10 @@ pub(super) struct Client {
     pub(super) blocked: bool,
     /// There may be more to read, without a further event.
     pub(super) unread: bool,
-    /// The peer has said that it sends no more.
+    /// The peer has said that it sends no more; something may be left to read.
     pub(super) hung_up: bool,
+    /// Nothing is left to read and nothing will come.
+    pub(super) ended: bool,
     /// Held for its drop: it gives the address's slot back.
     pub(super) _permit: ConnectionPermit,
 }
@@ -63,6 +66,8 @@ pub(super) struct InFlight {
     /// Pushes that wait behind the reply.
     pub(super) held: VecDeque<Held>,
     pub(super) held_bytes: usize,
+    /// Pushes that found no room there; at most one entry a subscription.
+    pub(super) lost: Vec<Lost>,
     /// What the server wants of the session, once it is free.
     pub(super) deferred: VecDeque<SessionAction>,
     /// Bytes that were read before the operation began.
@@ -73,8 +78,74 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) slot: Slot,
-    pub(super) sequence: u64,
+    pub(super) epoch: Option<Epoch>,
     pub(super) entry: Entry,
+}
+
+/// Pushes of one subscription that were dropped while they waited.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) slot: Slot,
+    pub(super) subscription: u64,
+    pub(super) epoch: Option<Epoch>,
+    /// The sequence of the first and of the last; 0 where there is none.
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl InFlight {
+    pub(super) fn new(kind: Kind, joining: Vec<Joining>) -> Self {
+        Self {
+            kind,
+            joining,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            lost: Vec::new(),
+            deferred: VecDeque::new(),
+            backlog: Vec::new(),
+        }
+    }
+
+    /// Whether one more push of `cost` stays within `bounds`.
+    pub(super) fn has_room(&self, cost: usize, bounds: Bounds) -> bool {
+        self.held_bytes + cost <= bounds.bytes && self.held.len() < bounds.entries
+    }
+
+    /// Drops pushes whose ttl has passed and returns how many that were.
+    pub(super) fn drop_expired(&mut self, now: Instant) -> u64 {
+        let before = self.held.len();
+        self.held.retain(|held| !held.entry.is_expired(now));
+        let costs = self.held.iter().map(|held| held.entry.cost());
+        self.held_bytes = costs.sum();
+        (before - self.held.len()) as u64
+    }
+
+    /// Remembers that `held` is dropped.
+    pub(super) fn lose(&mut self, held: &Held) {
+        let Some((subscription, sequence)) = held.entry.kind.place() else {
+            return;
+        };
+        let known = self
+            .lost
+            .iter_mut()
+            .find(|lost| lost.subscription == subscription);
+        match known {
+            Some(lost) => {
+                lost.last = lost.last.max(sequence);
+                if lost.first == 0 {
+                    lost.first = sequence;
+                    lost.epoch.clone_from(&held.epoch);
+                }
+            }
+            None => self.lost.push(Lost {
+                slot: held.slot,
+                subscription,
+                epoch: held.epoch.clone(),
+                first: sequence,
+                last: sequence,
+            }),
+        }
+    }
 }
 
 impl Client {
@@ -100,6 +171,7 @@ impl Client {
             blocked: false,
             unread: false,
             hung_up: false,
+            ended: false,
             _permit: permit,
         }
     }

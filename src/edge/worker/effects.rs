@@ -1,17 +1,16 @@
 //! Carrying out what a session wants, in the order in which it wants it.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::Worker;
 use super::client::{InFlight, Phase};
 use super::mailbox::{Entry, Kind};
 use super::operations::{self, Finished, Joining};
-use super::table::Subscriber;
+use crate::broker::HistoryPage;
 use crate::channel::ChannelName;
 use crate::code::CloseCode;
 use crate::event_log::{Details, EventKind};
+use crate::hub::SessionFilter;
 use crate::session::{Effect, JoinRequest, Operation, Outcome, Slot};
 use crate::session_id::SessionId;
 
@@ -19,18 +18,20 @@ impl Worker {
     /// Carries out `self.effects`, which the session of `key` has just asked for, and whatever
     /// follows from them.
     pub(super) fn carry_out(&mut self, key: u32) {
+        // Taken before: an effect may end the session, and those that follow still count.
+        let id = self.session_id(key);
         while !self.effects.is_empty() {
             let spare = std::mem::take(&mut self.spare_effects);
             let mut batch = std::mem::replace(&mut self.effects, spare);
             for effect in batch.drain(..) {
-                self.carry_out_one(key, effect);
+                self.carry_out_one((key, id), effect);
             }
             self.spare_effects = batch;
         }
         self.arm(key);
     }
 
-    fn carry_out_one(&mut self, key: u32, effect: Effect) {
+    fn carry_out_one(&mut self, (key, id): (u32, Option<SessionId>), effect: Effect) {
         match effect {
             Effect::Send(frame) => self.send(key, frame),
             Effect::Close(code) => self.close(key, code),
@@ -39,7 +40,7 @@ impl Worker {
                 slot,
                 present,
             } => {
-                if let Some(id) = self.session_id(key) {
+                if let Some(id) = id {
                     self.leave(id, channel, slot, present);
                 }
             }
@@ -107,16 +108,9 @@ impl Worker {
         match operations::poll_once(running) {
             Ok(finished) => Some(self.settle(key, finished)),
             Err(running) => {
-                let operation = InFlight {
-                    kind,
-                    joining,
-                    held: VecDeque::new(),
-                    held_bytes: 0,
-                    deferred: VecDeque::new(),
-                    backlog: Vec::new(),
-                };
+                let operation = InFlight::new(kind, joining);
                 self.clients[key as usize].operation = Some(Box::new(operation));
-                operations::finish_later(&self.services, &self.inbox, self.id, key, running);
+                operations::finish_later(&self.services, &self.inbox, (id, key), running);
                 None
             }
         }
@@ -126,12 +120,8 @@ impl Worker {
     fn place(&mut self, key: u32, request: &JoinRequest) -> Joining {
         let slot = request.slot.unwrap_or_else(|| {
             let slow = self.shared.rules.load().of(request.channel.as_str()).slow;
-            let subscriber = Subscriber {
-                connection: key,
-                spelling: request.spelling,
-                after: 0,
-            };
-            self.table.insert(&request.channel, slow, subscriber)
+            self.table
+                .insert(&request.channel, slow, (key, request.spelling))
         });
         if let Some(subscriber) = self.table.subscriber(slot) {
             subscriber.spelling = request.spelling;
@@ -140,37 +130,106 @@ impl Worker {
             channel: request.channel.clone(),
             slot,
             fresh: request.slot.is_none(),
+            plain: request.recover.is_none(),
             present: request.member.as_ref().map(|member| member.session),
         }
     }
 
     /// Brings the table in line with how joins ended.
     fn settle(&mut self, key: u32, finished: Finished) -> Outcome {
-        let joined = match finished {
+        let mut joined = match finished {
             Finished::Other(outcome) => return outcome,
             Finished::Joined(joined) => joined,
         };
         let id = self.session_id(key);
-        for (joining, result) in &joined {
+        for (joining, result) in &mut joined {
             match (result, id) {
-                (Ok(page), Some(id)) => {
-                    if let Some(subscriber) = self.table.subscriber(joining.slot) {
-                        subscriber.after = subscriber.after.max(page.sequence);
-                    }
-                    if joining.fresh {
-                        self.log(EventKind::Subscribed, id, Some(&joining.channel), None);
-                    }
-                }
-                // The session has gone meanwhile.
+                (Ok(page), Some(id)) => self.settle_one(joining, page, id),
                 (Ok(_), None) if joining.fresh => {
+                    // The session has gone meanwhile.
                     self.table.remove(joining.slot);
                     self.leave_node(joining.channel.clone(), joining.present);
                 }
+                // It may have entered presence again after it had left.
+                (_, None) if !joining.fresh => self.exit(joining),
                 (Err(_), _) if joining.fresh => self.table.remove(joining.slot),
                 _ => {}
             }
         }
         operations::outcome(joined)
+    }
+
+    fn settle_one(&mut self, joining: &Joining, page: &mut HistoryPage, id: SessionId) {
+        if joining.fresh {
+            self.log(EventKind::Subscribed, id, Some(&joining.channel), None);
+        }
+        let Some(subscriber) = self.table.subscriber(joining.slot) else {
+            return;
+        };
+        if joining.fresh || !joining.plain {
+            subscriber.after = subscriber.after.max(page.sequence);
+            return;
+        }
+        // What it has not been given yet is still on its way to it: the reply stops there.
+        let after = subscriber.after;
+        page.publications.retain(|past| past.offset <= after);
+        if let Some(position) = &mut page.position {
+            position.offset = position.offset.min(after);
+        }
+    }
+
+    /// Joins that had been refused for taking too long ended after all. What the session has
+    /// joined again meanwhile stays.
+    pub(super) fn late(&mut self, session: SessionId, joined: Vec<Joining>) {
+        for joining in joined {
+            if self.is_on(session, &joining.channel) {
+                if joining.fresh {
+                    self.leave_node(joining.channel, None);
+                }
+            } else if joining.fresh {
+                self.leave_node(joining.channel, joining.present);
+            } else {
+                self.exit(&joining);
+            }
+        }
+    }
+
+    /// Whether the session is on the channel, or about to be.
+    fn is_on(&self, session: SessionId, channel: &ChannelName) -> bool {
+        let key = self.by_id.get(&session);
+        let Some(client) = key.and_then(|key| self.clients.get(*key as usize)) else {
+            return false;
+        };
+        let filter = SessionFilter {
+            channel: Some(channel.clone()),
+            ..SessionFilter::default()
+        };
+        let operation = client.operation.as_ref();
+        client
+            .session
+            .as_ref()
+            .is_some_and(|session| session.matches(&filter))
+            || operation.is_some_and(|operation| {
+                operation
+                    .joining
+                    .iter()
+                    .any(|joining| joining.channel == *channel)
+            })
+    }
+
+    /// Takes the presence entry off that a join has made for nobody.
+    fn exit(&self, joining: &Joining) {
+        let Some(session) = joining.present else {
+            return;
+        };
+        let (services, channel) = (self.services.clone(), joining.channel.clone());
+        operations::detach(async move {
+            let exit = services.node.broker().exit(&channel, session, None);
+            if let Err(error) = exit.await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "leaving presence failed");
+            }
+        });
     }
 
     fn resume(&mut self, key: u32, outcome: Outcome) {
@@ -218,39 +277,31 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key as usize) else {
             return;
         };
+        if client.session.is_none() {
+            self.mailbox_bytes -= waited.held_bytes;
+            // To hear of its end.
+            return self.read_soon(key);
+        }
         if let Some(next) = &mut client.operation {
-            // Nothing came in between: both lists are behind what has just been carried out.
+            // Nothing came in between: all of it is behind what has just been carried out.
             next.held = waited.held;
             next.held_bytes = waited.held_bytes;
+            next.lost = waited.lost;
             next.deferred = waited.deferred;
             next.backlog = waited.backlog;
             return;
         }
-        self.mailbox_bytes -= waited.held_bytes;
-        for held in waited.held {
-            self.release_push(key, held);
-        }
+        self.pass_on(key, &mut waited);
         while let Some(action) = waited.deferred.pop_front() {
-            if self
-                .clients
-                .get(key as usize)
-                .is_some_and(|client| client.operation.is_some())
-            {
-                waited.deferred.push_front(action);
-                break;
-            }
             self.act_on(key, &action);
+            let client = self.clients.get_mut(key as usize);
+            if let Some(next) = client.and_then(|client| client.operation.as_mut()) {
+                next.deferred.append(&mut waited.deferred);
+                next.backlog = waited.backlog;
+                return;
+            }
         }
-        let again = self
-            .clients
-            .get_mut(key as usize)
-            .and_then(|client| client.operation.as_mut());
-        if let Some(next) = again {
-            next.deferred.append(&mut waited.deferred);
-            next.backlog = waited.backlog;
-            return;
-        }
-        self.feed_copy(key, &waited.backlog);
+        self.feed(key, &mut waited.backlog);
         self.read_soon(key);
     }
 

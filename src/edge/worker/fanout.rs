@@ -6,30 +6,19 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::Worker;
-use super::client::{Client, Held, Phase};
-use super::mailbox::{Bounds, ENTRY_BYTES, Entry, Kind, SpareRings};
+use super::client::{Client, Held};
+use super::mailbox::{Bounds, Entry, Kind, SpareRings};
+use super::overflow::{self, Offer, Room, Source};
 use super::table::Subscriber;
-use crate::channel::SlowPolicy;
 use crate::code::CloseCode;
 use crate::hub::Delivery;
 use crate::protocol::Wire;
-use crate::publication::Position;
-use crate::session::{Effect, Slot};
+use crate::session::Slot;
 
 /// Subscribers walked in one slice: some 0.5 ms of sends.
 const SLICE: usize = 64;
-
-/// What became of an offer.
-enum Offer {
-    /// It waits in the mailbox, which is to be flushed.
-    Queued,
-    /// It waits behind an operation, or is none of this client's business.
-    Kept,
-    /// Its ttl has passed.
-    Expired,
-    /// There is no room for it.
-    Full,
-}
+/// Empty places of a channel's slab that cost as much as a subscriber.
+const HOLES: usize = 64;
 
 impl Worker {
     /// Walks one slice, of one huge channel or of several small ones.
@@ -54,9 +43,18 @@ impl Worker {
             return budget;
         };
         let (deliveries, mut cursor) = channel.begin_slice();
-        let now = self.now.instant;
         let end = channel.subscribers.capacity();
-        let mut expired = 0;
+        let mut receiver = Receiver {
+            clients: &mut self.clients,
+            spare: &mut self.spare_rings,
+            total: &mut self.mailbox_bytes,
+            largest: &mut self.largest,
+            bounds: self.bounds,
+            now: self.now.instant,
+            expired: 0,
+            dropped: 0,
+        };
+        let mut holes = 0;
         while cursor < end && budget > 0 {
             if let Some(subscriber) = channel.subscribers.get_mut(cursor) {
                 budget -= 1;
@@ -64,69 +62,31 @@ impl Worker {
                     channel: key,
                     index: super::table::key(cursor),
                 };
-                let mut receiver = Receiver {
-                    clients: &mut self.clients,
-                    spare: &mut self.spare_rings,
-                    total: &mut self.mailbox_bytes,
-                    largest: &mut self.largest,
-                    bounds: self.bounds,
-                    slow: channel.slow,
-                };
-                let mut queued = false;
-                for delivery in &deliveries {
-                    match receiver.offer(subscriber, slot, delivery, now) {
-                        Offer::Queued => queued = true,
-                        Offer::Kept => {}
-                        Offer::Expired => expired += 1,
-                        Offer::Full => {
-                            self.overflown.push(subscriber.connection);
-                            break;
-                        }
-                    }
+                match receiver.offer_all(subscriber, slot, (&deliveries, channel.slow)) {
+                    Some(Offer::Queued) => self.dirty.push(subscriber.connection),
+                    Some(Offer::Full) => self.overflown.push(subscriber.connection),
+                    Some(Offer::Kept) | None => {}
                 }
-                if queued {
-                    let client = &mut self.clients[subscriber.connection as usize];
-                    if !client.blocked && !std::mem::replace(&mut client.dirty, true) {
-                        self.dirty.push(subscriber.connection);
-                    }
-                }
+            } else {
+                holes += 1;
+                budget -= usize::from(holes % HOLES == 0);
             }
             cursor += 1;
         }
+        let (expired, dropped) = (receiver.expired, receiver.dropped);
         channel.end_slice(deliveries, cursor);
-        if expired > 0 {
-            self.metrics.expired_publications.inc_by(expired);
-        }
+        self.count_lost(expired, dropped);
         budget
     }
 
-    /// A push that waited behind an operation, now that the operation's end is known.
-    pub(super) fn release_push(&mut self, key: u32, held: Held) {
-        let Some(subscriber) = self.table.subscriber(held.slot) else {
-            return;
-        };
-        if subscriber.connection != key {
-            return;
+    /// Counts publications that were kept from a session.
+    pub(super) fn count_lost(&self, expired: u64, dropped: u64) {
+        if expired > 0 {
+            self.metrics.expired_publications.inc_by(expired);
         }
-        if held.sequence != 0 {
-            if held.sequence <= subscriber.after {
-                return;
-            }
-            subscriber.after = held.sequence;
+        if dropped > 0 {
+            self.metrics.dropped_publications.inc_by(dropped);
         }
-        let Some(client) = self.clients.get_mut(key as usize) else {
-            return;
-        };
-        if client.phase != Phase::Open {
-            return;
-        }
-        if !client.mailbox.has_room(held.entry.frame.len(), self.bounds) {
-            return self.close(key, CloseCode::SlowConsumer);
-        }
-        let before = client.waiting_bytes();
-        client.mailbox.push(held.entry, &mut self.spare_rings);
-        self.grown(key, before);
-        self.mark_dirty(key);
     }
 }
 
@@ -137,67 +97,82 @@ struct Receiver<'a> {
     total: &'a mut usize,
     largest: &'a mut usize,
     bounds: Bounds,
-    slow: SlowPolicy,
+    now: Instant,
+    expired: u64,
+    dropped: u64,
 }
 
 impl Receiver<'_> {
-    fn offer(
+    /// Offers publications to one subscriber. `Queued`: its client is to be put into the list of
+    /// those to flush, where it is not yet.
+    fn offer_all(
         &mut self,
         subscriber: &mut Subscriber,
         slot: Slot,
-        delivery: &Arc<Delivery>,
-        now: Instant,
-    ) -> Offer {
-        let publication = &delivery.publication;
-        let sequence = publication.sequence;
-        let Some(client) = self.clients.get_mut(subscriber.connection as usize) else {
-            return Offer::Kept;
+        (deliveries, slow): (&[Arc<Delivery>], crate::channel::SlowPolicy),
+    ) -> Option<Offer> {
+        let client = self.clients.get_mut(subscriber.connection as usize)?;
+        let id = client.session.as_ref()?.id();
+        let before = client.waiting_bytes();
+        let mut room = Room {
+            bounds: self.bounds,
+            spare: self.spare,
+            now: self.now,
+            expired: 0,
+            dropped: 0,
         };
-        let Some(session) = &client.session else {
-            return Offer::Kept;
-        };
-        let known = sequence != 0 && sequence <= subscriber.after;
-        if known || publication.exclude == Some(session.id()) {
-            return Offer::Kept;
-        }
-        if publication.is_expired(now) {
-            return Offer::Expired;
-        }
-        let entry = entry(client, subscriber, slot, delivery);
-        let cost = entry.frame.len() + ENTRY_BYTES;
-        if let Some(operation) = &mut client.operation {
-            if operation.held_bytes + cost > self.bounds.bytes {
-                return Offer::Full;
+        let mut result = Offer::Kept;
+        for delivery in deliveries {
+            let publication = &delivery.publication;
+            let sequence = publication.sequence;
+            let known = sequence != 0 && sequence <= subscriber.after;
+            if known || publication.exclude == Some(id) {
+                continue;
             }
-            operation.held_bytes += cost;
-            *self.total += cost;
-            *self.largest = operation.held_bytes.max(*self.largest);
-            operation.held.push_back(Held {
-                slot,
-                sequence,
-                entry,
-            });
-            return Offer::Kept;
+            if publication.is_expired(self.now) {
+                room.expired += 1;
+                continue;
+            }
+            let entry = entry(client, subscriber, delivery);
+            let source = Source {
+                channel: &publication.channel,
+                epoch: publication.epoch.as_ref(),
+                slow,
+            };
+            let offer = match &mut client.operation {
+                Some(operation) if operation.kind.holds() => {
+                    let epoch = publication.epoch.clone();
+                    let held = Held { slot, epoch, entry };
+                    overflow::hold(operation, held, slow, &mut room)
+                }
+                _ => {
+                    // What is dropped is dropped for good: it is not offered again.
+                    subscriber.after = subscriber.after.max(sequence);
+                    overflow::put(client, entry, &source, &mut room)
+                }
+            };
+            match offer {
+                Offer::Kept => {}
+                Offer::Queued => result = Offer::Queued,
+                Offer::Full => {
+                    result = Offer::Full;
+                    break;
+                }
+            }
         }
-        // What is dropped below is dropped for good: it is not offered again.
-        subscriber.after = subscriber.after.max(sequence);
-        let before = client.mailbox.bytes();
-        let offer = if client.mailbox.has_room(entry.frame.len(), self.bounds) {
-            client.mailbox.push(entry, self.spare);
-            Offer::Queued
-        } else if self.slow == SlowPolicy::DropOldest {
-            drop_oldest(client, entry, delivery, self.bounds, self.spare)
-        } else {
-            Offer::Full
-        };
-        *self.total = *self.total + client.mailbox.bytes() - before;
-        *self.largest = client.mailbox.bytes().max(*self.largest);
-        offer
+        self.expired += room.expired;
+        self.dropped += room.dropped;
+        let after = client.waiting_bytes();
+        *self.total = *self.total + after - before;
+        *self.largest = after.max(*self.largest);
+        let listed = result == Offer::Queued
+            && (client.blocked || std::mem::replace(&mut client.dirty, true));
+        Some(if listed { Offer::Kept } else { result })
     }
 }
 
 /// What `subscriber` gets of `delivery`: a handle of the frame that all share.
-fn entry(client: &Client, subscriber: &Subscriber, slot: Slot, delivery: &Delivery) -> Entry {
+fn entry(client: &Client, subscriber: &Subscriber, delivery: &Delivery) -> Entry {
     let wire = Wire {
         encoding: client.encoding,
         spelling: subscriber.spelling,
@@ -206,72 +181,10 @@ fn entry(client: &Client, subscriber: &Subscriber, slot: Slot, delivery: &Delive
     Entry {
         frame: delivery.frame(wire).clone(),
         kind: Kind::Publication {
-            channel: slot.channel,
+            subscription: subscriber.id,
             sequence: publication.sequence,
             expires: publication.expires,
             accepted: publication.accepted,
         },
     }
-}
-
-/// Makes room for `entry` by dropping the channel's oldest publications, of which a `pogo:gap`
-/// in their place tells. Where there are none, the new one is dropped.
-fn drop_oldest(
-    client: &mut Client,
-    entry: Entry,
-    delivery: &Delivery,
-    bounds: Bounds,
-    spare: &mut SpareRings,
-) -> Offer {
-    let (Kind::Publication {
-        channel, sequence, ..
-    }
-    | Kind::Gap { channel, sequence }) = entry.kind
-    else {
-        return Offer::Kept;
-    };
-    while !client.mailbox.has_room(entry.frame.len(), bounds) {
-        let Some((index, dropped)) = client.mailbox.oldest_publication(channel) else {
-            let told = client.mailbox.ends_in_gap(channel);
-            if !told && let Some(frame) = gap_frame(client, delivery, sequence) {
-                client.mailbox.push(
-                    Entry {
-                        frame,
-                        kind: Kind::Gap { channel, sequence },
-                    },
-                    spare,
-                );
-            }
-            return Offer::Queued;
-        };
-        client.mailbox.remove(index);
-        if client.mailbox.follows_gap(index, channel) {
-            continue;
-        }
-        let Some(frame) = gap_frame(client, delivery, dropped) else {
-            return Offer::Full;
-        };
-        let kind = Kind::Gap {
-            channel,
-            sequence: dropped,
-        };
-        client.mailbox.insert(index, Entry { frame, kind });
-    }
-    client.mailbox.push(entry, spare);
-    Offer::Queued
-}
-
-/// `pogo:gap` with the position before the lost publication `sequence`.
-fn gap_frame(client: &mut Client, delivery: &Delivery, sequence: u64) -> Option<bytes::Bytes> {
-    let before = delivery.publication.epoch.clone().map(|epoch| Position {
-        epoch,
-        offset: sequence.saturating_sub(1),
-    });
-    let mut effects = Vec::with_capacity(1);
-    let session = client.session.as_mut()?;
-    session.gap(delivery.publication.channel.as_str(), before, &mut effects);
-    effects.into_iter().find_map(|effect| match effect {
-        Effect::Send(frame) => Some(frame),
-        _ => None,
-    })
 }

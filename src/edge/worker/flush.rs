@@ -24,7 +24,9 @@ impl Worker {
         for key in dirty.drain(..) {
             self.flush_one(key);
         }
-        self.dirty = dirty;
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
     }
 
     fn flush_one(&mut self, key: u32) {
@@ -32,19 +34,21 @@ impl Worker {
             return;
         };
         client.dirty = false;
-        if client.blocked || client.phase == Phase::Gone {
+        if client.blocked || matches!(client.phase, Phase::Lingering(_) | Phase::Gone) {
             return;
         }
         let before = client.mailbox.bytes();
-        let expired = client.mailbox.drop_expired(self.now.instant);
+        let mut expired = 0;
+        if client.mailbox.may_expire() {
+            // The turn may have begun a while ago.
+            expired = client.mailbox.drop_expired(Instant::now());
+        }
         let mut sent = Sent::default();
         let result = write_out(client, &mut self.cork, &mut sent);
         client.mailbox.release(&mut self.spare_rings, SPARE_RINGS);
         self.mailbox_bytes = self.mailbox_bytes + client.mailbox.bytes() - before;
         let closed = client.phase != Phase::Open && client.mailbox.is_empty();
-        if expired > 0 {
-            self.metrics.expired_publications.inc_by(expired);
-        }
+        self.count_lost(expired, 0);
         if sent.publications > 0 {
             self.count(&sent);
         }
@@ -78,6 +82,9 @@ impl Worker {
         if let Phase::Closing(until) = client.phase {
             client.phase = Phase::Lingering(until);
             client.transport.shut_down();
+            if client.ended {
+                self.remove(key);
+            }
         }
     }
 }

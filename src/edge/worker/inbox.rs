@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::operations::Finished;
+use super::operations::{Finished, Joining};
 use crate::edge::connection::Connection;
 use crate::hub::{Worker, WorkerMessage};
+use crate::session_id::SessionId;
 
 /// Something for a worker to do.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ pub(super) enum Input {
     TimedOut {
         /// The connection's key, which stays its own until then.
         connection: u32,
+    },
+    /// Joins ended after they had been refused for taking too long.
+    Late {
+        /// Whose they were.
+        session: SessionId,
+        /// What may have to be undone.
+        joined: Vec<Joining>,
     },
     /// The node's mailboxes hold too much, and this worker has the largest: cut it.
     CutLargest,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 /// What an entry costs beside its bytes.
-pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
+const ENTRY_BYTES: usize = size_of::<Entry>();
 /// A ring that has grown beyond this is freed rather than reused.
 const SPARE_ENTRIES: usize = 64;
 
@@ -25,17 +25,15 @@ pub(super) struct Entry {
 pub(super) enum Kind {
     /// A reply, a control frame or a push of the server's own: never dropped.
     Reply,
-    /// A `pogo:gap` of this channel.
+    /// A `pogo:gap`.
     Gap {
-        /// The channel's key.
-        channel: u32,
-        /// The first publication that was lost.
-        sequence: u64,
+        /// The subscription's id.
+        subscription: u64,
     },
     /// A publication.
     Publication {
-        /// The channel's key.
-        channel: u32,
+        /// The subscription's id.
+        subscription: u64,
         /// Its sequence in the channel.
         sequence: u64,
         /// When it may reach nobody any more.
@@ -57,6 +55,16 @@ pub(super) struct Bounds {
 /// Rings of drained mailboxes, for the next ones to fill.
 pub(super) type SpareRings = Vec<VecDeque<Entry>>;
 
+impl Bounds {
+    /// Half of it.
+    pub(super) fn half(self) -> Self {
+        Self {
+            bytes: self.bytes / 2,
+            entries: self.entries / 2,
+        }
+    }
+}
+
 /// The frames that wait for a socket.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
@@ -64,15 +72,40 @@ pub(super) struct Mailbox {
     bytes: usize,
     /// How much of the first frame is written.
     written: usize,
+    /// How many entries have a ttl.
+    expiring: usize,
+}
+
+impl Kind {
+    /// A publication's subscription and sequence.
+    pub(super) fn place(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Publication {
+                subscription,
+                sequence,
+                ..
+            } => Some((*subscription, *sequence)),
+            Self::Gap { .. } | Self::Reply => None,
+        }
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        match self {
+            Self::Publication { expires, .. } => *expires,
+            Self::Gap { .. } | Self::Reply => None,
+        }
+    }
 }
 
 impl Entry {
-    fn cost(&self) -> usize {
+    /// What it takes of a mailbox.
+    pub(super) fn cost(&self) -> usize {
         self.frame.len() + ENTRY_BYTES
     }
 
-    fn is_expired(&self, now: Instant) -> bool {
-        matches!(self.kind, Kind::Publication { expires: Some(expires), .. } if expires <= now)
+    /// Whether it may reach nobody any more.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.kind.expires().is_some_and(|expires| expires <= now)
     }
 }
 
@@ -99,66 +132,85 @@ impl Mailbox {
         {
             self.ring = ring;
         }
-        self.bytes += entry.cost();
+        self.count(&entry);
         self.ring.push_back(entry);
     }
 
     /// Drops everything that waits but a frame that is partly written.
     pub(super) fn clear(&mut self) {
-        self.ring.truncate(usize::from(self.written > 0));
-        self.bytes = self.ring.iter().map(Entry::cost).sum();
+        let keep = usize::from(self.written > 0);
+        while self.ring.len() > keep {
+            self.remove(keep);
+        }
     }
 
-    /// Where the oldest publication of `channel` lies that is not being written, and its
+    fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.cost();
+        self.expiring += usize::from(entry.kind.expires().is_some());
+    }
+
+    fn discount(&mut self, entry: &Entry) {
+        self.bytes -= entry.cost();
+        self.expiring -= usize::from(entry.kind.expires().is_some());
+    }
+
+    /// Whether anything that waits has a ttl.
+    pub(super) fn may_expire(&self) -> bool {
+        self.expiring > 0
+    }
+
+    /// Where the oldest publication of `subscription` lies that is not being written, and its
     /// sequence.
-    pub(super) fn oldest_publication(&self, channel: u32) -> Option<(usize, u64)> {
+    pub(super) fn oldest_publication(&self, subscription: u64) -> Option<(usize, u64)> {
         let first = usize::from(self.written > 0);
-        (first..self.ring.len()).find_map(|index| match self.ring[index].kind {
-            Kind::Publication {
-                channel: of,
-                sequence,
-                ..
-            } if of == channel => Some((index, sequence)),
-            Kind::Publication { .. } | Kind::Gap { .. } | Kind::Reply => None,
-        })
+        let entries = self.ring.iter().enumerate().skip(first);
+        let mut places = entries.filter_map(|(index, entry)| Some((index, entry.kind.place()?)));
+        places.find_map(|(index, (of, sequence))| (of == subscription).then_some((index, sequence)))
     }
 
-    /// Whether what came last of `channel` before `index` is a gap that can still be read.
-    pub(super) fn follows_gap(&self, index: usize, channel: u32) -> bool {
+    /// Whether what came last of `subscription` before `index` is a gap that can still be read.
+    pub(super) fn follows_gap(&self, index: usize, subscription: u64) -> bool {
         let last = self
             .ring
             .iter()
             .take(index)
             .rev()
             .find_map(|entry| match entry.kind {
-                Kind::Publication { channel: of, .. } if of == channel => Some(false),
-                Kind::Gap { channel: of, .. } if of == channel => Some(true),
+                Kind::Publication {
+                    subscription: of, ..
+                } if of == subscription => Some(false),
+                Kind::Gap {
+                    subscription: of, ..
+                } if of == subscription => Some(true),
                 Kind::Publication { .. } | Kind::Gap { .. } | Kind::Reply => None,
             });
         last == Some(true)
     }
 
-    /// Whether a gap is the last of `channel` that waits.
-    pub(super) fn ends_in_gap(&self, channel: u32) -> bool {
-        self.follows_gap(self.ring.len(), channel)
+    /// Whether a gap is the last of `subscription` that waits.
+    pub(super) fn ends_in_gap(&self, subscription: u64) -> bool {
+        self.follows_gap(self.ring.len(), subscription)
     }
 
     /// Takes the entry at `index` out.
     pub(super) fn remove(&mut self, index: usize) {
         if let Some(entry) = self.ring.remove(index) {
-            self.bytes -= entry.cost();
+            self.discount(&entry);
         }
     }
 
     /// Puts `entry` in at `index`.
     pub(super) fn insert(&mut self, index: usize, entry: Entry) {
-        self.bytes += entry.cost();
+        self.count(&entry);
         self.ring.insert(index.min(self.ring.len()), entry);
     }
 
     /// Drops publications whose ttl has passed, but for one that is partly written, and returns
     /// how many that were.
     pub(super) fn drop_expired(&mut self, now: Instant) -> u64 {
+        if self.expiring == 0 {
+            return 0;
+        }
         let mut index = 0;
         let before = self.ring.len();
         let (begun, mut freed) = (self.written > 0, 0);
@@ -171,7 +223,9 @@ impl Mailbox {
             keep
         });
         self.bytes -= freed;
-        (before - self.ring.len()) as u64
+        let dropped = before - self.ring.len();
+        self.expiring -= dropped;
+        dropped as u64
     }
 
     /// For how many entries memory is held.
@@ -198,9 +252,8 @@ impl Mailbox {
             }
             count -= left;
             self.written = 0;
-            self.bytes -= first.cost();
             done(first.kind);
-            self.ring.pop_front();
+            self.remove(0);
         }
     }
 
@@ -220,9 +273,9 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn publication(text: &'static str, channel: u32, expires: Option<Instant>) -> Entry {
+    fn publication(text: &'static str, subscription: u64, expires: Option<Instant>) -> Entry {
         let kind = Kind::Publication {
-            channel,
+            subscription,
             sequence: 1,
             expires,
             accepted: Instant::now(),

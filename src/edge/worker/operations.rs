@@ -49,6 +49,9 @@ pub(super) struct Joining {
     pub(super) slot: Slot,
     /// Whether the session was not on it before.
     pub(super) fresh: bool,
+    /// Whether it asks for nothing that it may have missed: one that is not fresh goes on where
+    /// it is, whatever has been published meanwhile.
+    pub(super) plain: bool,
     /// The session's presence entry, where one is made.
     pub(super) present: Option<SessionId>,
 }
@@ -191,13 +194,12 @@ async fn join(
 pub(super) fn finish_later(
     services: &Arc<Services>,
     inbox: &Arc<Inbox>,
-    worker: WorkerId,
-    connection: u32,
+    (session, connection): (SessionId, u32),
     mut running: Running,
 ) {
-    let (services, inbox) = (services.clone(), inbox.clone());
+    let (limit, inbox) = (services.operation_timeout, inbox.clone());
     tokio::spawn(async move {
-        match tokio::time::timeout(services.operation_timeout, &mut running).await {
+        match tokio::time::timeout(limit, &mut running).await {
             Ok(finished) => inbox.put(Input::Finished {
                 connection,
                 finished,
@@ -205,12 +207,12 @@ pub(super) fn finish_later(
             Err(_) => {
                 inbox.put(Input::TimedOut { connection });
                 if let Finished::Joined(joined) = running.await {
-                    for (joining, result) in joined {
-                        if result.is_ok() && joining.fresh {
-                            let node = &services.node;
-                            node.leave(worker, joining.channel, joining.present).await;
-                        }
-                    }
+                    // Of a fresh one that failed the node has undone everything.
+                    let done = |(joining, result): (Joining, Result<_, _>)| {
+                        (result.is_ok() || !joining.fresh).then_some(joining)
+                    };
+                    let joined = joined.into_iter().filter_map(done).collect();
+                    inbox.put(Input::Late { session, joined });
                 }
             }
         }
@@ -260,6 +262,12 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Whether pushes wait until it has ended, so that the reply comes first. The answer to a
+    /// token says nothing about any channel.
+    pub(super) fn holds(self) -> bool {
+        !matches!(self, Self::Authenticate)
+    }
+
     pub(super) fn of(operation: &Operation) -> Self {
         match operation {
             Operation::Authenticate(_) => Self::Authenticate,

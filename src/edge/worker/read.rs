@@ -17,11 +17,13 @@ impl Worker {
             return;
         };
         let busy = client.operation.is_some() && client.phase == Phase::Open;
-        if busy || client.phase == Phase::Gone {
+        if busy || client.ended || client.phase == Phase::Gone {
             // `release` comes back here once the session is free.
             return;
         }
         match client.transport.read(&mut self.scratch) {
+            // Our close frame still goes out.
+            Ok(0) if matches!(client.phase, Phase::Closing(_)) => client.ended = true,
             Ok(0) => self.remove(key),
             Ok(length) => {
                 let drained = length < SCRATCH_BYTES && !client.transport.is_buffered();
@@ -54,7 +56,8 @@ impl Worker {
     }
 
     pub(super) fn read_again(&mut self) {
-        for key in std::mem::take(&mut self.unread) {
+        let mut unread = std::mem::take(&mut self.unread);
+        for key in unread.drain(..) {
             let Some(client) = self.clients.get_mut(key as usize) else {
                 continue;
             };
@@ -62,17 +65,14 @@ impl Worker {
                 self.read(key);
             }
         }
-    }
-
-    /// Feeds bytes that are not in the scratch.
-    pub(super) fn feed_copy(&mut self, key: u32, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.feed(key, &mut bytes.to_vec());
+        // Its room is used again, unless some must be read once more already.
+        if self.unread.is_empty() {
+            self.unread = unread;
         }
     }
 
     /// Feeds bytes to the session, frame by frame.
-    fn feed(&mut self, key: u32, mut input: &mut [u8]) {
+    pub(super) fn feed(&mut self, key: u32, mut input: &mut [u8]) {
         let now = self.now;
         loop {
             let Some(client) = self.clients.get_mut(key as usize) else {

@@ -1,7 +1,7 @@
 //! A worker's part of the subscription table: its channels, their local subscribers and the
 //! publications that wait to be walked over them. Only the worker's thread touches it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -10,6 +10,11 @@ use crate::channel::{ChannelName, SlowPolicy};
 use crate::hub::Delivery;
 use crate::protocol::Spelling;
 use crate::session::Slot;
+
+/// Most publications that one walk takes along: each subscriber of a slice gets them all.
+const MOST_WALKED: usize = 64;
+/// For so many publications an idle channel keeps room.
+const SPARE_DELIVERIES: usize = 4;
 
 /// A local subscription.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(super) struct Subscriber {
     pub(super) spelling: Spelling,
     /// The last sequence that it has got or does not want: what is not beyond is a duplicate.
     pub(super) after: u64,
+    /// No other has ever had it, whereas places are given again.
+    pub(super) id: u64,
 }
 
 /// A channel with local subscribers.
@@ -33,7 +40,7 @@ pub(super) struct LocalChannel {
     /// joined behind the walked publications, so it misses nothing.
     pub(super) subscribers: Slab<Subscriber>,
     /// Publications that came while the channel was being walked: they share the next walk.
-    waiting: Vec<Arc<Delivery>>,
+    waiting: VecDeque<Arc<Delivery>>,
     /// Publications being walked, and the next subscriber to get them.
     walking: Vec<Arc<Delivery>>,
     cursor: usize,
@@ -45,6 +52,7 @@ pub(super) struct LocalChannel {
 pub(super) struct Table {
     channels: Slab<LocalChannel>,
     by_name: HashMap<ChannelName, u32>,
+    last_id: u64,
 }
 
 impl Table {
@@ -53,7 +61,7 @@ impl Table {
         &mut self,
         name: &ChannelName,
         slow: SlowPolicy,
-        subscriber: Subscriber,
+        (connection, spelling): (u32, Spelling),
     ) -> Slot {
         let channel = if let Some(key) = self.by_name.get(name) {
             *key
@@ -62,13 +70,20 @@ impl Table {
                 name: name.clone(),
                 slow,
                 subscribers: Slab::new(),
-                waiting: Vec::new(),
+                waiting: VecDeque::new(),
                 walking: Vec::new(),
                 cursor: 0,
                 queued: false,
             }));
             self.by_name.insert(name.clone(), key);
             key
+        };
+        self.last_id += 1;
+        let subscriber = Subscriber {
+            connection,
+            spelling,
+            after: 0,
+            id: self.last_id,
         };
         let entry = &mut self.channels[channel as usize];
         entry.slow = slow;
@@ -100,12 +115,24 @@ impl Table {
             .get_mut(slot.index as usize)
     }
 
+    /// The subscription `id`, if it is still there, with its channel's name and policy.
+    pub(super) fn subscription(
+        &mut self,
+        slot: Slot,
+        id: u64,
+    ) -> Option<((ChannelName, SlowPolicy), &mut Subscriber)> {
+        let channel = self.channels.get_mut(slot.channel as usize)?;
+        let of = (channel.name.clone(), channel.slow);
+        let subscriber = channel.subscribers.get_mut(slot.index as usize)?;
+        (subscriber.id == id).then_some((of, subscriber))
+    }
+
     /// Lets `delivery` wait for the next walk over its channel. The channel's key, if it must be
     /// put in the queue of walks.
     pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>) -> Option<u32> {
         let key = *self.by_name.get(&delivery.publication.channel)?;
         let channel = self.channels.get_mut(key as usize)?;
-        channel.waiting.push(delivery);
+        channel.waiting.push_back(delivery);
         (!std::mem::replace(&mut channel.queued, true)).then_some(key)
     }
 
@@ -119,6 +146,8 @@ impl Table {
             return true;
         }
         channel.queued = false;
+        channel.waiting.shrink_to(SPARE_DELIVERIES);
+        channel.walking.shrink_to(SPARE_DELIVERIES);
         self.drop_if_idle(key);
         false
     }
@@ -145,7 +174,8 @@ impl LocalChannel {
     /// new walk begins. Give them back with [`Self::end_slice`].
     pub(super) fn begin_slice(&mut self) -> (Vec<Arc<Delivery>>, usize) {
         if self.walking.is_empty() {
-            std::mem::swap(&mut self.walking, &mut self.waiting);
+            let taken = self.waiting.len().min(MOST_WALKED);
+            self.walking.extend(self.waiting.drain(..taken));
             self.cursor = 0;
         }
         (std::mem::take(&mut self.walking), self.cursor)

@@ -24,7 +24,10 @@ fn held(rig: &Rig) -> usize {
 #[test]
 fn the_largest_mailbox_is_cut_first_on_whichever_worker() {
     let mut rig = capped(200 * 1024);
-    let mut small: Vec<_> = [0, 1, 1].into_iter().map(|worker| rig.narrow_on(worker)).collect();
+    let mut small: Vec<_> = [0, 1, 1]
+        .into_iter()
+        .map(|worker| rig.narrow_on(worker))
+        .collect();
     let mut large = rig.narrow_on(1);
     for client in small.iter_mut().chain([&mut large]) {
         rig.subscribe(client, "a");
@@ -45,7 +48,9 @@ fn the_largest_mailbox_is_cut_first_on_whichever_worker() {
         assert!(n < 400, "nobody was cut");
     }
     assert_eq!(rig.workers[0].by_id.len(), 1, "a small one was cut");
-    let last = rig.take(&mut large, |frame| matches!(frame, Frame::Close(_))).pop();
+    let last = rig
+        .take(&mut large, |frame| matches!(frame, Frame::Close(_)))
+        .pop();
     assert_eq!(last, Some(Frame::Close(4101)), "the large one was cut");
     assert!(held(&rig) <= 200 * 1024);
     for worker in &rig.workers {
@@ -68,7 +73,11 @@ fn cutting_ends_however_many_must_go() {
         rig.settle();
         assert!(held(&rig) <= 64 * 1024, "{}", held(&rig));
     }
-    let left = rig.workers.iter().map(|worker| worker.by_id.len()).sum::<usize>();
+    let left = rig
+        .workers
+        .iter()
+        .map(|worker| worker.by_id.len())
+        .sum::<usize>();
     assert!(left < 40);
     drop(clients);
     rig.assert_empty();

@@ -95,18 +95,6 @@ impl Client {
         self.frames.pop_front()
     }
 
-    /// Takes at most `count` bytes off the socket without looking at them yet.
-    pub(super) fn sip(&mut self, count: usize) -> usize {
-        let mut scratch = vec![0; count];
-        match self.stream.read(&mut scratch) {
-            Ok(read) => {
-                self.bytes.extend(&scratch[..read]);
-                read
-            }
-            Err(_) => 0,
-        }
-    }
-
     fn fill(&mut self) {
         let mut scratch = vec![0; 64 * 1024];
         let mut end = None;
@@ -168,7 +156,11 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let payload = bytes.get(head..head + length)?;
     let frame = match first {
         0x81 => Frame::Text(serde_json::from_slice(payload).unwrap()),
-        0x88 => Frame::Close(payload.first_chunk().map_or(1005, |two| u16::from_be_bytes(*two))),
+        0x88 => Frame::Close(
+            payload
+                .first_chunk()
+                .map_or(1005, |two| u16::from_be_bytes(*two)),
+        ),
         0x89 => Frame::Ping,
         0x8a => Frame::Pong,
         other => panic!("frame {other:x}"),

@@ -60,7 +60,10 @@ fn a_revoked_session_gets_nothing_more() {
     rig.settle();
     let waiting = rig.workers[0].mailbox_bytes;
     assert!(waiting > 20_000, "{waiting}");
-    rig.act(SessionFilter::default(), SessionAction::Close(CloseCode::Revoked));
+    rig.act(
+        SessionFilter::default(),
+        SessionAction::Close(CloseCode::Revoked),
+    );
     assert!(rig.workers[0].mailbox_bytes < 3_000);
     let frames = rig.take(&mut client, |frame| matches!(frame, Frame::Close(_)));
     assert!(frames.len() < 40);
@@ -112,7 +115,9 @@ fn a_drain_is_spread_over_its_period() {
     rig.until("half of them", |rig| rig.workers[0].by_id.len() <= 10);
     assert!(since.elapsed() >= period * 9 / 20, "{:?}", since.elapsed());
     for client in &mut clients {
-        let last = rig.take(client, |frame| matches!(frame, Frame::Close(_))).pop();
+        let last = rig
+            .take(client, |frame| matches!(frame, Frame::Close(_)))
+            .pop();
         assert_eq!(last, Some(Frame::Close(4200)));
     }
     drop(clients);
@@ -128,7 +133,9 @@ fn a_stop_waits_for_no_operation() {
     rig.settle();
     rig.inboxes[0].put(Input::Stop);
     rig.settle();
-    let last = rig.take(&mut client, |frame| matches!(frame, Frame::Close(_))).pop();
+    let last = rig
+        .take(&mut client, |frame| matches!(frame, Frame::Close(_)))
+        .pop();
     assert_eq!(last, Some(Frame::Close(4200)));
     drop(client);
     rig.until("the worker stays", |rig| rig.workers[0].is_done());
@@ -141,7 +148,10 @@ fn a_key_is_not_given_away_before_its_operation_has_ended() {
     rig.broker.hold(true, true);
     first.send(&json!({"id": 1, "event": "channel:subscribe", "channel": "log-a"}));
     rig.settle();
-    rig.act(SessionFilter::default(), SessionAction::Close(CloseCode::Revoked));
+    rig.act(
+        SessionFilter::default(),
+        SessionAction::Close(CloseCode::Revoked),
+    );
     drop(first);
     rig.settle();
     let mut second = rig.join();
@@ -150,7 +160,10 @@ fn a_key_is_not_given_away_before_its_operation_has_ended() {
     }
     rig.broker.open();
     rig.publish("log-a", &json!(1));
-    assert!(rig.drain(&mut second).is_empty(), "that was the first one's channel");
+    assert!(
+        rig.drain(&mut second).is_empty(),
+        "that was the first one's channel"
+    );
     drop(second);
     rig.assert_empty();
 }

@@ -139,7 +139,9 @@ fn a_client_that_goes_during_a_join_leaves_nothing_behind() {
         }
         rig.assert_empty();
         rig.broker.open();
-        let members = rig.runtime.block_on(rig.node.members(&name(channel), None, 10));
+        let members = rig
+            .runtime
+            .block_on(rig.node.members(&name(channel), None, 10));
         assert_eq!(members.unwrap().total, 0);
     }
 }
@@ -153,14 +155,19 @@ fn a_renewal_that_ends_after_its_session_leaves_no_ghost() {
     client.send(&subscribe(1, "members-a"));
     rig.settle();
     assert!(rig.broker.waiting() > 0);
-    rig.act(SessionFilter::default(), SessionAction::Close(crate::code::CloseCode::Revoked));
+    rig.act(
+        SessionFilter::default(),
+        SessionAction::Close(crate::code::CloseCode::Revoked),
+    );
     drop(client);
     while rig.broker.let_go() {
         rig.settle();
     }
     rig.assert_empty();
     rig.broker.open();
-    let members = rig.runtime.block_on(rig.node.members(&name("members-a"), None, 10));
+    let members = rig
+        .runtime
+        .block_on(rig.node.members(&name("members-a"), None, 10));
     assert_eq!(members.unwrap().total, 0, "a ghost is left");
 }
 
@@ -180,12 +187,20 @@ fn a_join_that_takes_too_long_is_refused_and_undone() {
     let mut client = rig.join();
     rig.broker.hold(true, false);
     client.send(&subscribe(1, "members-a"));
-    rig.until("the time-out", |rig| rig.workers[0].clients.iter().all(|(_, c)| c.operation.is_none()) && rig.broker.waiting() == 1);
+    rig.until("the time-out", |rig| {
+        rig.workers[0]
+            .clients
+            .iter()
+            .all(|(_, c)| c.operation.is_none())
+            && rig.broker.waiting() == 1
+    });
     let reply = rig.text(&mut client);
     assert_eq!(reply["error"]["code"], "timeout");
     rig.broker.open();
     rig.until("the undoing", |rig| rig.node.hub().is_empty());
-    let members = rig.runtime.block_on(rig.node.members(&name("members-a"), None, 10));
+    let members = rig
+        .runtime
+        .block_on(rig.node.members(&name("members-a"), None, 10));
     assert_eq!(members.unwrap().total, 0);
     rig.publish("members-a", &json!(1));
     assert!(rig.drain(&mut client).is_empty(), "it is not subscribed");
@@ -202,7 +217,12 @@ fn undoing_a_late_join_does_not_undo_the_one_that_followed() {
     rig.broker.hold(true, false);
     client.send(&subscribe(1, "members-a"));
     rig.settle();
-    rig.until("the time-out", |rig| rig.workers[0].clients.iter().all(|(_, c)| c.operation.is_none()));
+    rig.until("the time-out", |rig| {
+        rig.workers[0]
+            .clients
+            .iter()
+            .all(|(_, c)| c.operation.is_none())
+    });
     assert_eq!(rig.text(&mut client)["error"]["code"], "timeout");
     // The late one is still on its way while another one joins.
     rig.broker.hold(false, false);
@@ -210,7 +230,9 @@ fn undoing_a_late_join_does_not_undo_the_one_that_followed() {
     rig.broker.open();
     rig.settle();
     rig.until("the late one", |rig| rig.broker.waiting() == 0);
-    let members = rig.runtime.block_on(rig.node.members(&name("members-a"), None, 10));
+    let members = rig
+        .runtime
+        .block_on(rig.node.members(&name("members-a"), None, 10));
     assert_eq!(members.unwrap().total, 2, "the session is on the channel");
     rig.publish("members-a", &json!(1));
     let push = rig.drain(&mut client).pop();
@@ -250,12 +272,22 @@ fn what_the_server_wants_meanwhile_is_done_afterwards() {
     let mut seen = Vec::new();
     for _ in 0..5 {
         let text = rig.text(&mut client);
-        let what = if text["id"].is_null() { &text["event"] } else { &text["id"] };
+        let what = if text["id"].is_null() {
+            &text["event"]
+        } else {
+            &text["id"]
+        };
         seen.push(what.clone());
     }
-    assert_eq!(json!(seen), json!([1, "pogo:unsubscribed", "pogo:subscribed", "hello", 2]));
+    assert_eq!(
+        json!(seen),
+        json!([1, "pogo:unsubscribed", "pogo:subscribed", "hello", 2])
+    );
     let page = HistoryQuery::default();
-    let _ = rig.runtime.block_on(rig.node.history(&name("log-a"), page)).unwrap();
+    let _ = rig
+        .runtime
+        .block_on(rig.node.history(&name("log-a"), page))
+        .unwrap();
     drop(client);
     rig.assert_empty();
 }

@@ -65,10 +65,18 @@ impl Known {
     fn joined(&mut self, id: &str, data: &Value) {
         let offset = data["offset"].as_u64().unwrap();
         let past = data["publications"].as_array();
-        let past: Option<Vec<u64>> = past.map(|all| all.iter().map(|one| one["offset"].as_u64().unwrap()).collect());
+        let past: Option<Vec<u64>> = past.map(|all| {
+            all.iter()
+                .map(|one| one["offset"].as_u64().unwrap())
+                .collect()
+        });
         if let Some(past) = &past {
             let last = offset + 1 - past.len() as u64;
-            assert_eq!(past, &(last..=offset).collect::<Vec<_>>(), "the last so many: {data}");
+            assert_eq!(
+                past,
+                &(last..=offset).collect::<Vec<_>>(),
+                "the last so many: {data}"
+            );
         }
         if let Some(from) = id.strip_prefix("join-from-") {
             assert_eq!(data["recovered"], true);
@@ -113,7 +121,9 @@ impl Race {
             Step::Subscribe(client) => self.send(client, "join", json!({})),
             Step::Recover(client) => {
                 // Only what was surely read: an older position than the server knows of.
-                let Some(at) = self.clients[client].1.at else { return };
+                let Some(at) = self.clients[client].1.at else {
+                    return;
+                };
                 let options = json!({"recover": {"epoch": self.epoch, "offset": at}});
                 self.send(client, &format!("join-from-{at}"), options);
             }
@@ -123,7 +133,9 @@ impl Race {
                     self.leave(client);
                 }
             }
-            Step::Ping(client) => self.clients[client].0.send(&json!({"id": "ping", "event": "ping"})),
+            Step::Ping(client) => self.clients[client]
+                .0
+                .send(&json!({"id": "ping", "event": "ping"})),
             Step::Turn => self.rig.turn(),
             Step::Settle => self.rig.settle(),
             Step::Hold(requests, answers) => self.rig.broker.hold(requests, answers),
@@ -146,11 +158,24 @@ impl Race {
         while self.rig.broker.let_go() {
             self.rig.settle();
         }
-        self.rig.settle();
-        self.read();
-        self.clients[client].0.send(&json!({"id": "leave", "event": "channel:unsubscribe", "channel": "log-a"}));
-        self.rig.settle();
+        self.barrier(client);
+        if self.clients[client].1.at.is_some() {
+            self.clients[client]
+                .0
+                .send(&json!({"id": "leave", "event": "channel:unsubscribe", "channel": "log-a"}));
+        }
+        self.barrier(client);
         self.rig.broker.hold(held.0, held.1);
+    }
+
+    /// Everything that the client was owed has been read.
+    fn barrier(&mut self, client: usize) {
+        let (client, known) = &mut self.clients[client];
+        for frame in self.rig.drain(client) {
+            if let Frame::Text(text) = frame {
+                known.take(&text);
+            }
+        }
     }
 
     fn read(&mut self) {
@@ -167,10 +192,15 @@ impl Race {
 
     fn finish(mut self) {
         self.rig.broker.open();
-        self.rig.settle();
-        self.read();
+        for client in 0..self.clients.len() {
+            self.barrier(client);
+        }
         for (_, known) in &self.clients {
-            assert!(known.at.is_none_or(|at| at == self.published), "lost: {known:?} of {}", self.published);
+            assert!(
+                known.at.is_none_or(|at| at == self.published),
+                "lost: {known:?} of {}",
+                self.published
+            );
         }
         drop(self.clients);
         self.rig.assert_empty();

@@ -293,7 +293,11 @@ impl Rig {
     }
 
     /// What comes to `client` up to the first that `is_last`; what follows waits.
-    pub(super) fn take(&mut self, client: &mut Client, is_last: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+    pub(super) fn take(
+        &mut self,
+        client: &mut Client,
+        is_last: impl Fn(&Frame) -> bool,
+    ) -> Vec<Frame> {
         let since = Instant::now();
         let mut taken = Vec::new();
         loop {
@@ -311,6 +315,8 @@ impl Rig {
 
     /// Everything that comes up to the answer to a ping.
     pub(super) fn drain(&mut self, client: &mut Client) -> Vec<Frame> {
+        // Else the answer to the ping could come before what waits to be walked.
+        self.settle();
         client.send(&json!({"id": "barrier", "event": "ping"}));
         let mut frames = self.take(client, |frame| match frame {
             Frame::Text(text) => text["id"] == "barrier",
@@ -347,7 +353,12 @@ impl Rig {
         self.publish_for(channel, data, None)
     }
 
-    pub(super) fn publish_for(&self, channel: &str, data: &Value, ttl: Option<Duration>) -> Accepted {
+    pub(super) fn publish_for(
+        &self,
+        channel: &str,
+        data: &Value,
+        ttl: Option<Duration>,
+    ) -> Accepted {
         let publication = NewPublication {
             channel: name(channel),
             event: "e".into(),
@@ -397,7 +408,13 @@ impl Rig {
             assert_eq!(worker.mailbox_bytes, 0, "bytes in no mailbox");
             assert!(worker.by_id.is_empty());
             assert_eq!(worker.table.len(), 0, "channels without a session");
-            assert_eq!(worker.gauges.sessions.load(std::sync::atomic::Ordering::Relaxed), 0);
+            assert_eq!(
+                worker
+                    .gauges
+                    .sessions
+                    .load(std::sync::atomic::Ordering::Relaxed),
+                0
+            );
         }
         assert!(self.node.hub().is_empty(), "interest without a session");
     }
@@ -427,17 +444,20 @@ fn workers(setup: &Setup, services: &PoolServices) -> Vec<Worker> {
         limits: services.limits.clone(),
         operation_timeout: setup.config.operation_timeout,
     });
-    let made = polls.into_iter().zip(&peers.0).map(|(poll, (inbox, gauges))| {
-        let seed = Seed {
-            id: services.node.hub().attach(inbox.clone()).unwrap(),
-            poll,
-            inbox: inbox.clone(),
-            gauges: gauges.clone(),
-            peers: peers.clone(),
-            context: context.clone(),
-        };
-        worker::Worker::new(&setup.config, services, seed)
-    });
+    let made = polls
+        .into_iter()
+        .zip(&peers.0)
+        .map(|(poll, (inbox, gauges))| {
+            let seed = Seed {
+                id: services.node.hub().attach(inbox.clone()).unwrap(),
+                poll,
+                inbox: inbox.clone(),
+                gauges: gauges.clone(),
+                peers: peers.clone(),
+                context: context.clone(),
+            };
+            worker::Worker::new(&setup.config, services, seed)
+        });
     made.collect()
 }
 
