@@ -123,8 +123,9 @@ impl Worker {
     }
 
     fn is_done(&self) -> bool {
-        let gone = |(_, client): (usize, &Box<Client>)| client.phase == Phase::Gone;
-        self.stopping && self.clients.iter().all(gone)
+        // What is under way for those that are gone is nobody's business any more.
+        let mut clients = self.clients.iter();
+        self.stopping && clients.all(|(_, client)| client.phase == Phase::Gone)
     }
 
     /// Waits at most `sleep` (without one: until something happens), then does what there is.

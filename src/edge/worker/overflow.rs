@@ -158,7 +158,7 @@ impl Worker {
     pub(super) fn pass_on(&mut self, key: u32, waited: &mut InFlight) {
         self.mailbox_bytes -= std::mem::take(&mut waited.held_bytes);
         for lost in std::mem::take(&mut waited.lost) {
-            self.tell_loss(key, lost);
+            self.tell_loss(key, &lost);
         }
         for held in std::mem::take(&mut waited.held) {
             self.pass_on_one(key, held);
@@ -167,7 +167,7 @@ impl Worker {
 
     /// Publications were dropped while they waited: those that the operation has not brought are
     /// lost.
-    fn tell_loss(&mut self, key: u32, lost: Lost) {
+    fn tell_loss(&mut self, key: u32, lost: &Lost) {
         let Some((channel, subscriber)) = self.table.subscription(lost.slot, lost.subscription)
         else {
             return;

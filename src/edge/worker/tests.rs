@@ -2,6 +2,7 @@
 //! go.
 
 mod client;
+mod drive;
 mod rig;
 mod slow_broker;
 

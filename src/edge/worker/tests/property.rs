@@ -118,16 +118,16 @@ impl Race {
                 self.published += 1;
                 self.rig.broker.hold(held.0, held.1);
             }
-            Step::Subscribe(client) => self.send(client, "join", json!({})),
+            Step::Subscribe(client) => self.send(client, "join", &json!({})),
             Step::Recover(client) => {
                 // Only what was surely read: an older position than the server knows of.
                 let Some(at) = self.clients[client].1.at else {
                     return;
                 };
                 let options = json!({"recover": {"epoch": self.epoch, "offset": at}});
-                self.send(client, &format!("join-from-{at}"), options);
+                self.send(client, &format!("join-from-{at}"), &options);
             }
-            Step::Rewind(client, n) => self.send(client, "join", json!({"rewind": n})),
+            Step::Rewind(client, n) => self.send(client, "join", &json!({"rewind": n})),
             Step::Unsubscribe(client) => {
                 if self.clients[client].1.at.is_some() {
                     self.leave(client);
@@ -146,7 +146,7 @@ impl Race {
         self.read();
     }
 
-    fn send(&mut self, client: usize, id: &str, options: Value) {
+    fn send(&mut self, client: usize, id: &str, options: &Value) {
         let (client, known) = &mut self.clients[client];
         known.asked += 1;
         client.send(&json!({"id": id, "event": "channel:subscribe", "channel": "log-a", "options": options}));

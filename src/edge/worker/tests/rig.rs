@@ -2,19 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use mio::{Events, Poll, Waker};
-use serde_json::{Value, json};
 use socket2::SockRef;
 use tokio::runtime::Runtime;
 
-use super::client::{Client, Frame};
+use super::client::Client;
 use super::slow_broker::SlowBroker;
 use crate::auth::{Authenticator, Grant, IssuerConfig, KeySource};
-use crate::broker::{Accepted, MemoryBroker, MemoryConfig};
+use crate::broker::{MemoryBroker, MemoryConfig};
 use crate::channel::{Access, ChannelName, ChannelRule, HistoryRule, Pattern, Rules, SlowPolicy};
 use crate::edge::connection::{Connection, Credential};
 use crate::edge::worker::inbox::{Inbox, Input};
@@ -22,16 +21,13 @@ use crate::edge::worker::operations::Services;
 use crate::edge::worker::pool::{Peers, PoolServices, Seed};
 use crate::edge::worker::{Gauges, WAKE, Worker};
 use crate::edge::{Config, worker};
-use crate::hub::{Hub, SessionAction, SessionFilter, WorkerMessage};
+use crate::hub::Hub;
 use crate::limits::{self, ConnectionPermit, Limits};
 use crate::metrics::Metrics;
-use crate::node::{NewPublication, Node};
+use crate::node::Node;
 use crate::protocol::Encoding;
 use crate::session::{Settings, Shared};
 use crate::session_id::SessionId;
-
-/// Beyond it a test has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a rig is made.
 pub(super) struct Setup {
@@ -64,7 +60,7 @@ pub(super) struct Rig {
     pub(super) limits: Arc<Limits>,
     pub(super) workers: Vec<Worker>,
     pub(super) inboxes: Vec<Arc<Inbox>>,
-    events: Events,
+    pub(super) events: Events,
     listener: TcpListener,
 }
 
@@ -109,7 +105,6 @@ impl Rig {
             .build()
             .unwrap();
         let metrics = Metrics::new();
-        let hub = Arc::new(Hub::new(crate::hub::Config::default(), metrics.clone()));
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(rules()),
             revocations: Arc::default(),
@@ -119,14 +114,8 @@ impl Rig {
             }),
             metrics: metrics.clone(),
         });
-        let of = shared.clone();
-        let broker = MemoryBroker::open(
-            MemoryConfig::default(),
-            Arc::new(move |channel| of.rules.load().of(channel).history),
-            hub.clone(),
-            &metrics,
-        );
-        let broker = Arc::new(SlowBroker::new(broker.unwrap()));
+        let hub = Arc::new(Hub::new(crate::hub::Config::default(), metrics.clone()));
+        let broker = broker(&hub, &shared);
         let denied: Arc<limits::DenyList> = Arc::default();
         let node = runtime.block_on(Node::start(
             hub,
@@ -135,37 +124,15 @@ impl Rig {
             denied.clone(),
             crate::node::Config::default(),
         ));
-        let node = node.unwrap();
-        let rate = limits::RateConfig::new(1_000_000, 1_000_000);
-        let limits = limits::Config {
-            commands: rate,
-            ..limits::Config::default()
-        };
-        let limits = Arc::new(Limits::new(&limits, denied, &metrics));
-        let issuer = IssuerConfig {
-            issuer: None,
-            algorithms: Vec::new(),
-            keys: KeySource::Secret(b"a secret that is long enough for HS256".to_vec()),
-        };
-        let auth = crate::auth::Config {
-            issuers: vec![issuer],
-            ..crate::auth::Config::default()
-        };
-        let services = PoolServices {
-            node: node.clone(),
-            authenticator: Arc::new(Authenticator::new(auth).unwrap()),
-            limits: limits.clone(),
-            shared: shared.clone(),
-            metrics: metrics.clone(),
-        };
-        let workers = workers(&setup, &services);
+        let services = services(node.unwrap(), denied, &shared);
+        let workers = workers(&setup.config, setup.workers, &services);
         Self {
             runtime,
-            node,
+            node: services.node,
             broker,
             shared,
             metrics,
-            limits,
+            limits: services.limits,
             inboxes: workers.iter().map(|worker| worker.inbox.clone()).collect(),
             workers,
             events: Events::with_capacity(64),
@@ -244,194 +211,46 @@ impl Rig {
         gauge.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.inboxes[worker].put(Input::Adopt(Box::new(connection)));
     }
+}
 
-    /// One turn of each worker, and what waits in the runtime.
-    pub(super) fn turn(&mut self) {
-        for worker in &mut self.workers {
-            let _entered = self.runtime.enter();
-            worker.turn(&mut self.events, Some(Duration::ZERO)).unwrap();
-        }
-        self.runtime.block_on(async {
-            for _ in 0..8 {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
+fn broker(hub: &Arc<Hub>, shared: &Arc<Shared>) -> Arc<SlowBroker> {
+    let of = shared.clone();
+    let broker = MemoryBroker::open(
+        MemoryConfig::default(),
+        Arc::new(move |channel| of.rules.load().of(channel).history),
+        hub.clone(),
+        &shared.metrics,
+    );
+    Arc::new(SlowBroker::new(broker.unwrap()))
+}
 
-    /// Turns until nothing is left to do.
-    pub(super) fn settle(&mut self) {
-        let mut calm = 0;
-        for _ in 0..100_000 {
-            self.turn();
-            let at_rest = |worker: &Worker| {
-                worker.walks.is_empty()
-                    && worker.unread.is_empty()
-                    && worker.dirty.is_empty()
-                    && worker.inbox.may_sleep()
-            };
-            let idle = self.events.is_empty() && self.workers.iter().all(at_rest);
-            calm = if idle { calm + 1 } else { 0 };
-            if calm == 3 {
-                return;
-            }
-        }
-        panic!("the workers never come to rest");
-    }
-
-    /// The next frame that comes to `client`.
-    pub(super) fn next(&mut self, client: &mut Client) -> Frame {
-        self.take(client, |_| true).pop().unwrap()
-    }
-
-    /// The next text that comes to `client`, pings aside.
-    pub(super) fn text(&mut self, client: &mut Client) -> Value {
-        let mut last = self.take(client, |frame| !matches!(frame, Frame::Ping));
-        match last.pop() {
-            Some(Frame::Text(value)) => value,
-            other => panic!("{other:?} instead of a text"),
-        }
-    }
-
-    /// What comes to `client` up to the first that `is_last`; what follows waits.
-    pub(super) fn take(
-        &mut self,
-        client: &mut Client,
-        is_last: impl Fn(&Frame) -> bool,
-    ) -> Vec<Frame> {
-        let since = Instant::now();
-        let mut taken = Vec::new();
-        loop {
-            while let Some(frame) = client.pop() {
-                let last = is_last(&frame) || matches!(frame, Frame::End | Frame::Reset);
-                taken.push(frame);
-                if last {
-                    return taken;
-                }
-            }
-            assert!(since.elapsed() < PATIENCE, "nothing comes after {taken:?}");
-            self.settle();
-        }
-    }
-
-    /// Everything that comes up to the answer to a ping.
-    pub(super) fn drain(&mut self, client: &mut Client) -> Vec<Frame> {
-        // Else the answer to the ping could come before what waits to be walked.
-        self.settle();
-        client.send(&json!({"id": "barrier", "event": "ping"}));
-        let mut frames = self.take(client, |frame| match frame {
-            Frame::Text(text) => text["id"] == "barrier",
-            _ => false,
-        });
-        if matches!(frames.last(), Some(Frame::Text(_))) {
-            frames.pop();
-        }
-        frames
-    }
-
-    /// Sends `command` and returns what comes up to its reply, and the reply.
-    pub(super) fn ask(&mut self, client: &mut Client, mut command: Value) -> (Vec<Frame>, Value) {
-        command["id"] = json!("asked");
-        client.send(&command);
-        let mut frames = self.take(client, |frame| match frame {
-            Frame::Text(text) => text["id"] == "asked",
-            _ => false,
-        });
-        match frames.pop() {
-            Some(Frame::Text(reply)) => (frames, reply),
-            other => panic!("{other:?} instead of a reply"),
-        }
-    }
-
-    pub(super) fn subscribe(&mut self, client: &mut Client, channel: &str) -> Value {
-        let command = json!({"event": "channel:subscribe", "channel": channel});
-        let (_, reply) = self.ask(client, command);
-        assert_eq!(reply["status"], "ok", "{reply}");
-        reply["data"].clone()
-    }
-
-    pub(super) fn publish(&self, channel: &str, data: &Value) -> Accepted {
-        self.publish_for(channel, data, None)
-    }
-
-    pub(super) fn publish_for(
-        &self,
-        channel: &str,
-        data: &Value,
-        ttl: Option<Duration>,
-    ) -> Accepted {
-        let publication = NewPublication {
-            channel: name(channel),
-            event: "e".into(),
-            data: data.to_string().into(),
-            ttl,
-            exclude: None,
-            skip_history: false,
-            idempotency: None,
-        };
-        let published = self.runtime.block_on(self.node.publish(publication));
-        published.unwrap()
-    }
-
-    /// Asks the first worker to act.
-    pub(super) fn act(&mut self, filter: SessionFilter, action: SessionAction) -> usize {
-        let (reply, mut answer) = tokio::sync::oneshot::channel();
-        let message = WorkerMessage::Act {
-            filter,
-            action,
-            reply,
-        };
-        self.inboxes[0].put(Input::Message(message));
-        self.settle();
-        answer.try_recv().unwrap()
-    }
-
-    /// Turns until `done`, in real time.
-    pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
-        let since = Instant::now();
-        loop {
-            self.settle();
-            if done(self) {
-                return;
-            }
-            assert!(since.elapsed() < PATIENCE, "{what}");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// Nothing is left of any session.
-    pub(super) fn assert_empty(&mut self) {
-        self.until("connections stay", |rig| {
-            rig.workers.iter().all(|worker| worker.clients.is_empty())
-        });
-        self.settle();
-        for worker in &self.workers {
-            assert_eq!(worker.mailbox_bytes, 0, "bytes in no mailbox");
-            assert!(worker.by_id.is_empty());
-            assert_eq!(worker.table.len(), 0, "channels without a session");
-            assert_eq!(
-                worker
-                    .gauges
-                    .sessions
-                    .load(std::sync::atomic::Ordering::Relaxed),
-                0
-            );
-        }
-        assert!(self.node.hub().is_empty(), "interest without a session");
-    }
-
-    pub(super) fn expired(&self) -> u64 {
-        self.metrics.expired_publications.get()
-    }
-
-    pub(super) fn dropped(&self) -> u64 {
-        self.metrics.dropped_publications.get()
+fn services(node: Arc<Node>, denied: Arc<limits::DenyList>, shared: &Arc<Shared>) -> PoolServices {
+    let limits = limits::Config {
+        commands: limits::RateConfig::new(1_000_000, 1_000_000),
+        ..limits::Config::default()
+    };
+    let issuer = IssuerConfig {
+        issuer: None,
+        algorithms: Vec::new(),
+        keys: KeySource::Secret(b"a secret that is long enough for HS256".to_vec()),
+    };
+    let auth = crate::auth::Config {
+        issuers: vec![issuer],
+        ..crate::auth::Config::default()
+    };
+    PoolServices {
+        node,
+        authenticator: Arc::new(Authenticator::new(auth).unwrap()),
+        limits: Arc::new(Limits::new(&limits, denied, &shared.metrics)),
+        shared: shared.clone(),
+        metrics: shared.metrics.clone(),
     }
 }
 
-fn workers(setup: &Setup, services: &PoolServices) -> Vec<Worker> {
+fn workers(config: &Config, count: usize, services: &PoolServices) -> Vec<Worker> {
     let mut polls = Vec::new();
     let mut peers = Vec::new();
-    for _ in 0..setup.workers {
+    for _ in 0..count {
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), WAKE).unwrap();
         peers.push((Arc::new(Inbox::new(waker)), Arc::new(Gauges::default())));
@@ -442,7 +261,7 @@ fn workers(setup: &Setup, services: &PoolServices) -> Vec<Worker> {
         node: services.node.clone(),
         authenticator: services.authenticator.clone(),
         limits: services.limits.clone(),
-        operation_timeout: setup.config.operation_timeout,
+        operation_timeout: config.operation_timeout,
     });
     let made = polls
         .into_iter()
@@ -456,7 +275,7 @@ fn workers(setup: &Setup, services: &PoolServices) -> Vec<Worker> {
                 peers: peers.clone(),
                 context: context.clone(),
             };
-            worker::Worker::new(&setup.config, services, seed)
+            worker::Worker::new(config, services, seed)
         });
     made.collect()
 }
