@@ -6,7 +6,7 @@ use super::*;
 use crate::edge::Config;
 
 fn capped(total: usize) -> Rig {
-    Rig::with(Setup {
+    Rig::with(&Setup {
         config: Config {
             mailbox_bytes: 256 * 1024,
             mailbox_total_bytes: total,

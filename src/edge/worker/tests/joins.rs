@@ -172,7 +172,7 @@ fn a_renewal_that_ends_after_its_session_leaves_no_ghost() {
 }
 
 fn impatient() -> Rig {
-    Rig::with(Setup {
+    Rig::with(&Setup {
         config: Config {
             operation_timeout: Duration::from_millis(30),
             ..Config::default()
@@ -322,7 +322,7 @@ fn a_token_with_a_thousand_channels_is_joined_at_once() {
 
 #[test]
 fn silence_while_nothing_is_read_is_not_the_clients_fault() {
-    let mut rig = Rig::with(Setup {
+    let mut rig = Rig::with(&Setup {
         settings: crate::session::Settings {
             auth_required: false,
             ping_interval: Duration::from_millis(40),

@@ -96,10 +96,10 @@ fn rules() -> Rules {
 
 impl Rig {
     pub(super) fn new() -> Self {
-        Self::with(Setup::default())
+        Self::with(&Setup::default())
     }
 
-    pub(super) fn with(setup: Setup) -> Self {
+    pub(super) fn with(setup: &Setup) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -110,7 +110,7 @@ impl Rig {
             revocations: Arc::default(),
             settings: ArcSwap::from_pointee(Settings {
                 mailbox_bytes: setup.config.mailbox_bytes,
-                ..setup.settings
+                ..setup.settings.clone()
             }),
             metrics: metrics.clone(),
         });

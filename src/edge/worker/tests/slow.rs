@@ -8,7 +8,7 @@ use crate::hub::{SessionAction, SessionFilter};
 
 /// Mailboxes of `bytes`.
 fn tight(bytes: usize) -> Rig {
-    Rig::with(Setup {
+    Rig::with(&Setup {
         config: Config {
             mailbox_bytes: bytes,
             ..Config::default()
