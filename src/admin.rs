@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -151,7 +151,7 @@ impl Admin {
 
 async fn answer(stream: TcpStream, shared: Arc<Shared>) -> Result<(), hyper::Error> {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let response = shared.respond(request.method(), request.uri().path());
+        let response = shared.respond(&request);
         async move { Ok::<_, Infallible>(response) }
     });
     hyper::server::conn::http1::Builder::new()
@@ -164,7 +164,8 @@ async fn answer(stream: TcpStream, shared: Arc<Shared>) -> Result<(), hyper::Err
 }
 
 impl Shared {
-    fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let (method, path) = (request.method(), request.uri().path());
         let known = matches!(path, "/healthz" | "/readyz" | "/metrics");
         if !known {
             return text(StatusCode::NOT_FOUND, "not found");
@@ -177,12 +178,7 @@ impl Shared {
             return response;
         }
         match path {
-            "/metrics" => {
-                let mut response = text(StatusCode::OK, self.metrics.encode());
-                let kind = HeaderValue::from_static(Metrics::CONTENT_TYPE);
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                response
-            }
+            "/metrics" => self.scrape(request.headers()),
             "/readyz" => match self.readiness.check() {
                 Ok(()) => text(StatusCode::OK, "ready"),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why.to_string()),
@@ -190,6 +186,28 @@ impl Shared {
             _ => text(StatusCode::OK, "ok"),
         }
     }
+
+    fn scrape(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let (body, kind) = if wants_open_metrics(headers) {
+            (self.metrics.encode(), Metrics::OPEN_TYPE)
+        } else {
+            (self.metrics.encode_classic(), Metrics::CLASSIC_TYPE)
+        };
+        let mut response = text(StatusCode::OK, body);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        response
+    }
+}
+
+/// Whether a scraper asks for OpenMetrics; those who do not get the older text.
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("application/openmetrics-text"))
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

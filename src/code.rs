@@ -2,7 +2,10 @@
 
 /// Why a command was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each name is its own text; `message` explains it")]
+#[allow(
+    missing_docs,
+    reason = "each name is its own text; `message` explains it"
+)]
 pub enum ErrorCode {
     BadRequest,
     Unauthenticated,
@@ -21,6 +24,24 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code, for metrics and tables.
+    pub const ALL: [Self; 14] = [
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::NoRoute,
+        Self::NotSubscribed,
+        Self::RateLimited,
+        Self::LimitExceeded,
+        Self::TooLarge,
+        Self::TokenExpired,
+        Self::TokenRevoked,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Internal,
+    ];
+
     /// The code on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,6 +87,11 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// The code with this number.
+    pub fn of(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.wire().0 == number)
+    }
+
     /// Every code, for metrics and tables.
     pub const ALL: [Self; 16] = [
         Self::Normal,

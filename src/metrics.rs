@@ -4,6 +4,10 @@
 //! Invariant: what is hot counts in its owner's own atomics and is summed by a hook at scrape
 //! time ([`Metrics::on_scrape`]); the rest holds a handle taken once from its family.
 
+mod classic;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +19,27 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::code::{CloseCode, ErrorCode};
+
+/// Every `event` of [`CommandLabels`]: the commands, a client's publication, and all else.
+const COMMANDS: [&str; 15] = [
+    "auth",
+    "bind",
+    "unbind",
+    "channel:subscribe",
+    "channel:unsubscribe",
+    "channel:presence",
+    "channel:history",
+    "index",
+    "show",
+    "create",
+    "update",
+    "delete",
+    "ping",
+    "publish",
+    "other",
+];
 
 /// `{code}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,8 +60,15 @@ pub struct ProtocolLabel {
 pub struct CommandLabels {
     /// An event of the contract's section 3, `publish` or `other`.
     pub event: &'static str,
-    /// `ok` or the error code.
+    /// The reply's: `ok` or `error`.
     pub status: &'static str,
+}
+
+/// `{code}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ErrorLabel {
+    /// The error code's name.
+    pub code: &'static str,
 }
 
 /// `{what}`
@@ -72,6 +104,7 @@ pub struct Metrics {
     pub deliveries: Counter,
     pub delivery_latency: Histogram,
     pub commands: Family<CommandLabels, Counter>,
+    pub command_errors: Family<ErrorLabel, Counter>,
     pub disconnects: Family<CodeLabel, Counter>,
     pub expired_publications: Counter,
     pub dropped_publications: Counter,
@@ -105,8 +138,10 @@ impl fmt::Debug for Scrape {
 
 impl Metrics {
     /// What [`Self::encode`] returns, as a Content-Type.
-    pub const CONTENT_TYPE: &'static str =
+    pub const OPEN_TYPE: &'static str =
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    /// What [`Self::encode_classic`] returns, as a Content-Type.
+    pub const CLASSIC_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// Registers every metric. Each server has its own set, so that several live in one process.
     pub fn new() -> Self {
@@ -120,6 +155,7 @@ impl Metrics {
             deliveries: Counter::default(),
             delivery_latency: Histogram::new(buckets),
             commands: Family::default(),
+            command_errors: Family::default(),
             disconnects: Family::default(),
             expired_publications: Counter::default(),
             dropped_publications: Counter::default(),
@@ -138,6 +174,7 @@ impl Metrics {
                 hooks: Mutex::default(),
             }),
         };
+        metrics.begin_at_zero();
         metrics.register_sessions(&mut registry);
         metrics.register_node(&mut registry);
         metrics.scrape = Arc::new(Scrape {
@@ -185,9 +222,55 @@ impl Metrics {
         text
     }
 
+    /// The same as the older text, for those who do not ask for OpenMetrics.
+    pub fn encode_classic(&self) -> String {
+        classic::from_open(&self.encode())
+    }
+
+    /// Counts a command by how it was answered.
+    pub fn count_command(&self, event: &'static str, error: Option<ErrorCode>) {
+        let status = if error.is_some() { "error" } else { "ok" };
+        self.commands
+            .get_or_create(&CommandLabels { event, status })
+            .inc();
+        if let Some(code) = error {
+            let code = code.name();
+            self.command_errors
+                .get_or_create(&ErrorLabel { code })
+                .inc();
+        }
+    }
+
+    /// Series whose labels are known are there from the start, so that the first event is an
+    /// increase and no alert waits for a name that never came.
+    fn begin_at_zero(&self) {
+        for event in COMMANDS {
+            for status in ["ok", "error"] {
+                let _ = self
+                    .commands
+                    .get_or_create(&CommandLabels { event, status });
+            }
+        }
+        for code in CloseCode::ALL {
+            let _ = self.disconnects.get_or_create(&CodeLabel {
+                code: code.wire().0,
+            });
+        }
+        for code in ErrorCode::ALL {
+            let _ = self
+                .command_errors
+                .get_or_create(&ErrorLabel { code: code.name() });
+        }
+    }
+
     fn register_sessions(&self, registry: &mut Registry) {
         registry.register("sessions", "Open sessions", self.sessions.clone());
         registry.register("commands", "Commands from clients", self.commands.clone());
+        registry.register(
+            "command_errors",
+            "Refused commands by error code",
+            self.command_errors.clone(),
+        );
         registry.register(
             "disconnects",
             "Closed sessions by close code",
@@ -283,97 +366,5 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Section 9 of the contract, and what is beside it.
-    const LINES: &[&str] = &[
-        "pogo_sessions{protocol=\"pogo.v1.json\"} 1",
-        "pogo_channels 0",
-        "pogo_publications_total 0",
-        "pogo_deliveries_total 0",
-        "pogo_delivery_latency_seconds_count 1",
-        "pogo_commands_total{event=\"ping\",status=\"ok\"} 1",
-        "pogo_disconnects_total{code=\"4202\"} 1",
-        "pogo_expired_publications_total 0",
-        "pogo_dropped_publications_total 0",
-        "pogo_rate_limited_total{what=\"connects\"} 1",
-        "pogo_mailbox_bytes 0",
-        "pogo_gateway_requests_total{endpoint=\"posts\",status=\"200\"} 1",
-        "pogo_gateway_cache_total{result=\"hit\"} 1",
-        "pogo_broker_up 0",
-        "pogo_drain_remaining_sessions 0",
-        "pogo_handshakes 0",
-        "pogo_accept_errors_total 0",
-        "pogo_budget_bytes 0",
-        "pogo_limit{what=\"sessions\"} 10.0",
-        concat!(
-            "pogo_build_info{version=\"",
-            env!("CARGO_PKG_VERSION"),
-            "\"} 1"
-        ),
-        "# EOF",
-    ];
-
-    #[test]
-    fn the_names_are_the_contracts() {
-        let metrics = Metrics::new();
-        metrics
-            .sessions
-            .get_or_create(&ProtocolLabel {
-                protocol: "pogo.v1.json",
-            })
-            .inc();
-        metrics
-            .commands
-            .get_or_create(&CommandLabels {
-                event: "ping",
-                status: "ok",
-            })
-            .inc();
-        metrics
-            .disconnects
-            .get_or_create(&CodeLabel { code: 4202 })
-            .inc();
-        metrics
-            .rate_limited
-            .get_or_create(&WhatLabel { what: "connects" })
-            .inc();
-        metrics
-            .gateway_cache
-            .get_or_create(&ResultLabel { result: "hit" })
-            .inc();
-        let labels = EndpointLabels {
-            endpoint: "posts".into(),
-            status: "200".into(),
-        };
-        metrics.gateway_requests.get_or_create(&labels).inc();
-        metrics.delivery_latency.observe(0.001);
-        metrics.set_bound("sessions", 10);
-        let text = metrics.encode();
-        for line in LINES {
-            assert!(
-                text.lines().any(|l| l == *line),
-                "{line} is missing in\n{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn hooks_run_before_each_scrape() {
-        use std::sync::atomic::Ordering::Relaxed;
-        let metrics = Metrics::new();
-        let own = Arc::new(AtomicU64::new(0));
-        let counted = own.clone();
-        metrics.on_scrape(move |m| m.deliveries.inner().store(counted.load(Relaxed), Relaxed));
-        own.store(7, Relaxed);
-        let shared = metrics.clone();
-        assert!(shared.encode().contains("\npogo_deliveries_total 7\n"));
-        own.store(9, Relaxed);
-        assert!(metrics.encode().contains("\npogo_deliveries_total 9\n"));
     }
 }

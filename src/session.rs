@@ -188,11 +188,27 @@ pub struct Joined {
     pub page: HistoryPage,
 }
 
+/// Why a token brought no grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoGrant {
+    /// For programs.
+    pub code: ErrorCode,
+    /// When another token may be tried, where waiting helps.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<ErrorCode> for NoGrant {
+    fn from(code: ErrorCode) -> Self {
+        let retry_after = None;
+        Self { code, retry_after }
+    }
+}
+
 /// How an operation ended.
 #[derive(Debug)]
 pub enum Outcome {
     /// Of [`Operation::Authenticate`].
-    Authenticated(Result<Grant, ErrorCode>),
+    Authenticated(Result<Grant, NoGrant>),
     /// Of [`Operation::Join`].
     Joined(Vec<Result<Joined, ErrorCode>>),
     /// Of [`Operation::Publish`].

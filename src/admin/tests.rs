@@ -92,11 +92,16 @@ async fn scrapers_see_metrics_and_others_nothing() {
     let running = start(8, Duration::from_secs(10)).await;
     let (status, answer) = running.ask("GET /metrics").await;
     assert_eq!(status, 200);
-    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"));
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"));
     assert!(
-        answer.contains("pogo_build_info{") && answer.ends_with("# EOF\n"),
+        answer.contains("pogo_build_info{") && !answer.contains("# EOF"),
         "{answer}"
     );
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3";
+    let asked = format!("GET /metrics HTTP/1.1\r\naccept: {accept}\r\nx: ");
+    let (_, answer) = running.ask(&asked).await;
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"));
+    assert!(answer.ends_with("# EOF\n"), "{answer}");
     let (status, answer) = running.ask("HEAD /metrics").await;
     assert_eq!(
         (status, answer.ends_with("\r\n\r\n")),

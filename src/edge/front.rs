@@ -22,7 +22,7 @@ use crate::auth::{AuthError, Authenticator, Grant, Revocations};
 use crate::clock::Now;
 use crate::code::CloseCode;
 use crate::limits::{self, ConnectionPermit, Limits, TrustedProxies};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ProtocolLabel};
 use crate::protocol::Encoding;
 
 /// What the front half works with.
@@ -64,6 +64,13 @@ impl Front {
         services
             .metrics
             .set_bound("handshakes", config.max_handshakes);
+        for encoding in &config.encodings {
+            let protocol = encoding.subprotocol();
+            let _ = services
+                .metrics
+                .sessions
+                .get_or_create(&ProtocolLabel { protocol });
+        }
         Ok(Self {
             trusted: TrustedProxies::new(&config.trusted_proxies),
             tls: tls.map(Arc::new),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::pending::{Pending, Target, Ticket};
 use super::refusal::Refusal;
 use super::replay::Wanted;
-use super::{Effect, Joined, Operation, Session, Stage};
+use super::{Effect, Joined, NoGrant, Operation, Session, Stage};
 use crate::auth::{self, Grant, Op};
 use crate::channel::{Access, ChannelName};
 use crate::clock::Now;
@@ -108,12 +108,15 @@ impl Session {
     pub(super) fn authenticated(
         &mut self,
         ticket: Ticket<'static>,
-        result: Result<Grant, ErrorCode>,
+        result: Result<Grant, NoGrant>,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
         let adopted = result
-            .map_err(Refusal::of)
+            .map_err(|no| Refusal {
+                retry_after: no.retry_after,
+                ..Refusal::of(no.code)
+            })
             .and_then(|grant| self.adopt(grant));
         if let Err(refusal) = adopted {
             return self.refuse(&ticket, &refusal, out);

@@ -6,7 +6,6 @@ use super::replay::{Since, Wanted};
 use super::{Effect, Session};
 use crate::channel::ChannelName;
 use crate::code::ErrorCode;
-use crate::metrics::CommandLabels;
 use crate::protocol::{Event, Failure, Reply, RequestId, Spelling};
 
 /// What the operation under way is for.
@@ -110,15 +109,11 @@ impl Refusal {
 impl Session {
     /// Counts a command and, where it has an id, answers it.
     pub(super) fn reply(&self, ticket: &Ticket<'_>, reply: Reply<'_>, out: &mut Vec<Effect>) {
-        let status = match &reply {
-            Reply::Error(failure) => failure.code.name(),
-            _ => "ok",
+        let error = match &reply {
+            Reply::Error(failure) => Some(failure.code),
+            _ => None,
         };
-        let labels = CommandLabels {
-            event: ticket.event,
-            status,
-        };
-        self.shared.metrics.commands.get_or_create(&labels).inc();
+        self.shared.metrics.count_command(ticket.event, error);
         if let Some(id) = &ticket.id {
             self.send(&Event::Reply { id, reply }, out);
         }

@@ -206,7 +206,10 @@ impl Rig {
         seen(out)
     }
 
-    #[allow(clippy::needless_pass_by_value, reason = "what `json!` gives, as it stands")]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "what `json!` gives, as it stands"
+    )]
     fn say(&mut self, command: Value) -> Vec<Seen> {
         let text = command.to_string();
         self.run(|session, now, out| session.handle(Message::Text(&text), Ok(()), now, out))

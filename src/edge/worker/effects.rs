@@ -329,8 +329,14 @@ impl Worker {
             session: Some(session),
             channel,
             code,
-            reason: None,
+            reason: code.and_then(close_reason),
         };
         self.services.node.hub().events().record(kind, details);
     }
+}
+
+/// The name of our own close code, `None` where it has none.
+fn close_reason(code: u16) -> Option<Box<str>> {
+    let (_, name) = CloseCode::of(code)?.wire();
+    (!name.is_empty()).then(|| name.into())
 }

@@ -17,7 +17,7 @@ use crate::code::ErrorCode;
 use crate::hub::WorkerId;
 use crate::limits::Limits;
 use crate::node::{Join, NewPublication, Node};
-use crate::session::{JoinRequest, Joined, Operation, Outcome, Slot};
+use crate::session::{JoinRequest, Joined, NoGrant, Operation, Outcome, Slot};
 use crate::session_id::SessionId;
 
 use super::inbox::{Inbox, Input};
@@ -123,9 +123,12 @@ async fn authenticate(
     services: &Services,
     address: IpAddr,
     token: &str,
-) -> Result<crate::auth::Grant, ErrorCode> {
-    if services.limits.may_present_token(address).is_err() {
-        return Err(ErrorCode::RateLimited);
+) -> Result<crate::auth::Grant, NoGrant> {
+    if let Err(wait) = services.limits.may_present_token(address) {
+        return Err(NoGrant {
+            code: ErrorCode::RateLimited,
+            retry_after: Some(wait),
+        });
     }
     let result = services
         .authenticator
@@ -137,7 +140,7 @@ async fn authenticate(
         if code != ErrorCode::Unavailable {
             let _ = services.limits.failed_token(address);
         }
-        code
+        code.into()
     })
 }
 
@@ -244,7 +247,7 @@ pub(super) fn timed_out(kind: Kind, joining: Vec<Joining>) -> Finished {
     let code = ErrorCode::Timeout;
     match kind {
         Kind::Join => Finished::Joined(joining.into_iter().map(|join| (join, Err(code))).collect()),
-        Kind::Authenticate => Finished::Other(Outcome::Authenticated(Err(code))),
+        Kind::Authenticate => Finished::Other(Outcome::Authenticated(Err(code.into()))),
         Kind::Publish => Finished::Other(Outcome::Published(Err(code))),
         Kind::Presence => Finished::Other(Outcome::Members(Err(code))),
         Kind::History => Finished::Other(Outcome::History(Err(code))),

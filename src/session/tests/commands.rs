@@ -230,9 +230,9 @@ fn ids_are_echoed_as_sent_and_refusals_without_one_are_counted() {
     );
     assert!(rig.say(json!({"event": "nonsense"})).is_empty());
     assert_eq!(rig.commands("ping", "ok"), 6);
-    assert_eq!(rig.commands("bind", "bad_request"), 1);
-    assert_eq!(rig.commands("publish", "bad_request"), 1);
-    assert_eq!(rig.commands("other", "bad_request"), 1);
+    assert_eq!(rig.commands("bind", "error"), 1);
+    assert_eq!(rig.commands("publish", "error"), 1);
+    assert_eq!(rig.commands("other", "error"), 1);
 }
 
 #[test]

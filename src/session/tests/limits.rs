@@ -15,7 +15,7 @@ fn a_command_over_the_rate_is_refused_with_the_time_to_wait() {
     assert_eq!(code(&reply), "rate_limited");
     assert_eq!(reply["error"]["retry_after_ms"], 70);
     assert!(over(&mut rig, &json!({"event": "ping"})).is_empty());
-    assert_eq!(rig.commands("ping", "rate_limited"), 2);
+    assert_eq!(rig.commands("ping", "error"), 2);
 }
 
 #[test]

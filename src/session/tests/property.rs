@@ -155,7 +155,7 @@ impl World {
         let failed = fails & 1 == 1;
         match operation {
             Operation::Authenticate(_) if failed => {
-                Outcome::Authenticated(Err(ErrorCode::TokenExpired))
+                Outcome::Authenticated(Err(ErrorCode::TokenExpired.into()))
             }
             Operation::Authenticate(_) => Outcome::Authenticated(Ok(self.fresh(fails, revoked))),
             Operation::Join(requests) => {

@@ -65,7 +65,7 @@ fn a_publication_goes_out_as_it_came_and_is_answered_with_its_position() {
     let reply = frame(rig.resume(Outcome::Published(Err(ErrorCode::Unavailable))));
     assert_eq!((&reply["id"], code(&reply)), (&json!(3), "unavailable"));
     assert_eq!(rig.commands("publish", "ok"), 5);
-    assert_eq!(rig.commands("publish", "unavailable"), 1);
+    assert_eq!(rig.commands("publish", "error"), 1);
 }
 
 #[test]

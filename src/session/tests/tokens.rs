@@ -17,7 +17,7 @@ pub(super) fn revocation(token_id: &str) -> Revocation {
 fn auth(rig: &mut Rig, result: Result<Grant, ErrorCode>) -> Vec<Seen> {
     let out = rig.say(json!({"id": 5, "event": "auth", "data": {"token": "a.b.c"}}));
     assert!(matches!(operation(out), Operation::Authenticate(token) if &*token == "a.b.c"));
-    rig.resume(Outcome::Authenticated(result))
+    rig.resume(Outcome::Authenticated(result.map_err(NoGrant::from)))
 }
 
 #[test]
@@ -96,6 +96,12 @@ fn a_refused_token_leaves_all_as_it_was() {
         assert_eq!(rig.session.info().channels.len(), 1);
     }
     let (mut rig, _) = Rig::open(Settings::default(), None);
+    rig.say(json!({"id": 5, "event": "auth", "data": {"token": "a.b.c"}}));
+    let reply = frame(rig.resume(Outcome::Authenticated(Err(NoGrant {
+        code: ErrorCode::RateLimited,
+        retry_after: Some(Duration::from_millis(1500)),
+    }))));
+    assert_eq!(reply["error"]["retry_after_ms"], 1500);
     auth(&mut rig, Err(ErrorCode::Unauthenticated));
     let out = rig.wait(Duration::from_secs(10));
     assert!(
