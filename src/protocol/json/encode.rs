@@ -175,24 +175,31 @@ impl Write for Welcome<'_> {
 
 impl Write for Subscribed<'_> {
     fn write<O: Out>(&self, out: &mut O) {
-        out.raw(match self.name.spelling {
-            Spelling::Channel => b"{\"channel\":",
-            Spelling::Uri => b"{\"uri\":",
-        });
-        out.string(self.name.text);
+        out.raw(b"{");
+        let mut comma: &[u8] = b"";
+        // A reply to `bind` does not repeat its uri.
+        if self.name.spelling == Spelling::Channel {
+            out.raw(b"\"channel\":");
+            out.string(self.name.text);
+            comma = b",";
+        }
         if let Some(position) = self.position {
-            out.raw(b",");
+            out.raw(comma);
             write_position(out, position);
+            comma = b",";
         }
         if let Some(recovered) = self.recovered {
+            out.raw(comma);
             out.raw(if recovered {
-                b",\"recovered\":true"
+                b"\"recovered\":true"
             } else {
-                b",\"recovered\":false"
+                b"\"recovered\":false"
             });
+            comma = b",";
         }
         if let Some(publications) = self.publications {
-            out.raw(b",\"publications\":");
+            out.raw(comma);
+            out.raw(b"\"publications\":");
             list(out, publications);
         }
         out.raw(b"}");

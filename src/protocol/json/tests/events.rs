@@ -308,7 +308,7 @@ fn replies_to_subscribe() {
         publications: Some(&PAST[1..]),
     };
     let past = r#""publications":[{"event":"b","data":null,"offset":2,"time":0}]"#;
-    let expected = format!(r#"{{"uri":"/a","epoch":"e","offset":7,"recovered":true,{past}}}"#);
+    let expected = format!(r#"{{"epoch":"e","offset":7,"recovered":true,{past}}}"#);
     assert_reply(Reply::Subscribed(whole), &expected);
     let lost = Subscribed {
         recovered: Some(false),
