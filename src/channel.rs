@@ -54,11 +54,18 @@ impl ChannelName {
         if name.is_empty() {
             return Err(NameError::Empty);
         }
-        let limit = if name.starts_with('/') { MAX_URI_BYTES } else { MAX_CHANNEL_BYTES };
+        let limit = if name.starts_with('/') {
+            MAX_URI_BYTES
+        } else {
+            MAX_CHANNEL_BYTES
+        };
         if name.len() > limit {
             return Err(NameError::TooLong { limit });
         }
-        if name.chars().any(|c| c == '*' || c.is_whitespace() || c.is_control()) {
+        if name
+            .chars()
+            .any(|c| c == '*' || c.is_whitespace() || c.is_control())
+        {
             return Err(NameError::Character);
         }
         if name.starts_with("pogo:") || name.starts_with('#') {
@@ -105,12 +112,17 @@ pub fn check_event(event: &str) -> Result<(), NameError> {
         return Err(NameError::Empty);
     }
     if event.len() > MAX_EVENT_BYTES {
-        return Err(NameError::TooLong { limit: MAX_EVENT_BYTES });
+        return Err(NameError::TooLong {
+            limit: MAX_EVENT_BYTES,
+        });
     }
     if event.chars().any(char::is_control) {
         return Err(NameError::Character);
     }
-    if RESERVED_EVENTS.iter().any(|prefix| event.starts_with(prefix)) {
+    if RESERVED_EVENTS
+        .iter()
+        .any(|prefix| event.starts_with(prefix))
+    {
         return Err(NameError::Reserved);
     }
     Ok(())
@@ -122,7 +134,14 @@ mod tests {
 
     #[test]
     fn names_follow_the_contract() {
-        for good in ["a", "room.1", "private-items_1", "/posts/1234?page=2", "日本", &"x".repeat(200)] {
+        for good in [
+            "a",
+            "room.1",
+            "private-items_1",
+            "/posts/1234?page=2",
+            "日本",
+            &"x".repeat(200),
+        ] {
             assert!(ChannelName::parse(good).is_ok(), "{good}");
         }
         let long_uri = format!("/{}", "x".repeat(1024));
@@ -144,7 +163,14 @@ mod tests {
 
     #[test]
     fn reserved_events_are_refused() {
-        for bad in ["", "pogo:x", "channel:x", "pusher:x", "pusher_internal:x", "a\nb"] {
+        for bad in [
+            "",
+            "pogo:x",
+            "channel:x",
+            "pusher:x",
+            "pusher_internal:x",
+            "a\nb",
+        ] {
             assert!(check_event(bad).is_err(), "{bad}");
         }
         assert!(check_event("client-typing").is_ok());

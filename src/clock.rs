@@ -16,7 +16,9 @@ impl Now {
     pub fn read() -> Self {
         Self {
             instant: Instant::now(),
-            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            unix: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 

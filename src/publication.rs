@@ -51,7 +51,10 @@ impl Publication {
     /// The position, on channels that keep history.
     pub fn position(&self) -> Option<Position> {
         let epoch = self.epoch.clone()?;
-        Some(Position { epoch, offset: self.sequence })
+        Some(Position {
+            epoch,
+            offset: self.sequence,
+        })
     }
 
     /// Whether its ttl has passed at `now`.

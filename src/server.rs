@@ -122,7 +122,11 @@ impl Server {
         let node = parts.node.clone();
         let readiness = Readiness::new(move || node.broker().is_up());
         let address = config.admin.listen;
-        let failed = |source| StartError::Listen { what: "the admin listener", address, source };
+        let failed = |source| StartError::Listen {
+            what: "the admin listener",
+            address,
+            source,
+        };
         let admin = Admin::bind(&config.admin, readiness.clone(), metrics.clone()).await;
         let admin = admin.map_err(failed)?;
         let addresses = Addresses {
@@ -131,7 +135,17 @@ impl Server {
             admin: admin.local_addr().map_err(failed)?,
         };
         let drain = config.drain;
-        Ok(Self { addresses, edge, control, admin, readiness, drain, metrics, workers, parts })
+        Ok(Self {
+            addresses,
+            edge,
+            control,
+            admin,
+            readiness,
+            drain,
+            metrics,
+            workers,
+            parts,
+        })
     }
 
     /// Where it listens; a port 0 of the configuration is the port that was given.
@@ -158,7 +172,14 @@ impl Server {
                 let _ = stopped.wait_for(|now| *now >= stage).await;
             }
         };
-        let Parts { node, front, control, limits, authenticator, .. } = self.parts;
+        let Parts {
+            node,
+            front,
+            control,
+            limits,
+            authenticator,
+            ..
+        } = self.parts;
         authenticator.start(&Handle::current());
         let mut background = JoinSet::new();
         background.spawn(front.clone().serve(self.edge, reached(Stage::Ending)));
@@ -197,7 +218,15 @@ impl Reloader {
     /// # Errors
     /// Each part that stays as it was; the others are in force.
     pub fn reload(&self, config: Config) -> Result<(), Vec<ReloadError>> {
-        let Parts { shared, authenticator, limits, front, control, dev, .. } = &self.0;
+        let Parts {
+            shared,
+            authenticator,
+            limits,
+            front,
+            control,
+            dev,
+            ..
+        } = &self.0;
         shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
         shared.settings.store(Arc::new(config.session));
         limits.reload(&config.limits);
@@ -214,7 +243,11 @@ impl Reloader {
         {
             errors.push(error.into());
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -249,7 +282,14 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let denied = Arc::new(DenyList::default());
     let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
     let node_config = config.node.clone();
-    let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, node_config).await?;
+    let node = Node::start(
+        hub,
+        Arc::new(broker),
+        revocations.clone(),
+        denied,
+        node_config,
+    )
+    .await?;
     let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
     let services = PoolServices {
         node: node.clone(),
@@ -268,11 +308,26 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     };
     let front = Arc::new(Front::new(config.edge.clone(), services)?);
     let control = Arc::new(Control::new(config.control.clone(), node.clone())?);
-    Ok((Parts { dev, shared, authenticator, limits, node, front, control }, workers))
+    Ok((
+        Parts {
+            dev,
+            shared,
+            authenticator,
+            limits,
+            node,
+            front,
+            control,
+        },
+        workers,
+    ))
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source| StartError::Listen { what, address, source };
+    let failed = |source| StartError::Listen {
+        what,
+        address,
+        source,
+    };
     TcpListener::bind(address).await.map_err(failed)
 }
 
@@ -281,7 +336,11 @@ fn local(
     address: SocketAddr,
     listener: &TcpListener,
 ) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Listen { what, address, source })
+    listener.local_addr().map_err(|source| StartError::Listen {
+        what,
+        address,
+        source,
+    })
 }
 
 /// A session is a descriptor: as many as the system allows.

@@ -43,7 +43,10 @@ impl FromStr for SessionId {
             let canonical = !part.is_empty()
                 && part.bytes().all(|b| b.is_ascii_digit())
                 && (part.len() == 1 || !part.starts_with('0'));
-            canonical.then(|| part.parse().ok()).flatten().ok_or(SessionIdError)
+            canonical
+                .then(|| part.parse().ok())
+                .flatten()
+                .ok_or(SessionIdError)
         };
         let (high, low) = text.split_once('.').ok_or(SessionIdError)?;
         Ok(Self(number(high)?, number(low)?))
@@ -58,7 +61,16 @@ mod tests {
     fn an_id_survives_its_text() {
         let id = SessionId::random().unwrap();
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", ".", "1", "1.", "+1.2", "01.2", "1.2.3", "1.99999999999999999999"] {
+        for bad in [
+            "",
+            ".",
+            "1",
+            "1.",
+            "+1.2",
+            "01.2",
+            "1.2.3",
+            "1.99999999999999999999",
+        ] {
             assert_eq!(bad.parse::<SessionId>(), Err(SessionIdError), "{bad}");
         }
     }

@@ -61,7 +61,10 @@ mod tests {
                 page.put(ChannelName::parse(name).unwrap(), ());
             }
         }
-        let names: Vec<_> = page.into_rows().map(|(name, ())| name.to_string()).collect();
+        let names: Vec<_> = page
+            .into_rows()
+            .map(|(name, ())| name.to_string())
+            .collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert!(!Page::<()>::new(0).wants("a"));
     }

@@ -121,7 +121,9 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
             single = Some((back, at + 1));
             continue;
         }
-        let Some((back, at)) = double else { return false };
+        let Some((back, at)) = double else {
+            return false;
+        };
         if at >= name.len() {
             return false;
         }

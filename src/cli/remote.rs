@@ -93,7 +93,13 @@ impl Remote {
 
     async fn connect(&self, timed: bool) -> Result<Transport, CliError> {
         let bearer = self.bearer()?;
-        let mut endpoint = Endpoint::from_shared(self.server.clone())
+        // A bare host and port mean a server without TLS.
+        let server = if self.server.contains("://") {
+            self.server.clone()
+        } else {
+            format!("http://{}", self.server)
+        };
+        let mut endpoint = Endpoint::from_shared(server)
             .map_err(|_| CliError::Usage(format!("`{}` is no URL", self.server)))?
             .connect_timeout(self.timeout);
         if timed {

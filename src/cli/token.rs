@@ -39,7 +39,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct New {
     /// Who it is for (sub)
-    #[arg(long, value_name = "SUBJECT")]
+    #[arg(long, alias = "sub", value_name = "SUBJECT")]
     subject: Option<String>,
     /// Channels that are subscribed when it is taken, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "CHANNEL")]

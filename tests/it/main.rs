@@ -14,8 +14,8 @@
     reason = "a test fails by panicking, and says why on its output"
 )]
 
-mod cli;
 mod channels;
+mod cli;
 mod control;
 mod drain;
 mod expiry;

@@ -32,7 +32,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional(
         "auth.secret",
         Kind::Secret,
-        "Shared secret for HS256, HS384 and HS512: at least 32, 48 and 64 bytes (RFC 7518, 3.2)",
+        "Shared secret for HS256, HS384 and HS512: 32, 48 and 64 bytes are good (RFC 7518, 3.2); fewer \
+         than 32 are refused where the edge listens beyond this machine",
     )
     .live(),
     optional(

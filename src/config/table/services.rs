@@ -56,7 +56,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     required(
         "control.keys[].secret",
         Kind::Secret,
-        "What the caller sends as authorization: Bearer; at least 16 bytes",
+        "What the caller sends as authorization: Bearer; at least 16 bytes beyond loopback",
     )
     .live(),
     required(
@@ -224,6 +224,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     required(
         "admin.keys[].secret",
         Kind::Secret,
-        "Opens the console, which needs a key beyond loopback; at least 16 bytes",
+        "Opens the console, which needs a key beyond loopback; there at least 16 bytes",
     ),
 ];
