@@ -28,7 +28,7 @@ pub use pool::{PoolServices, WorkerError, Workers};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -108,6 +108,16 @@ struct Worker {
     largest: usize,
     now: Now,
     stopping: bool,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.inbox.close();
+        // Those that were open still count no more.
+        self.gauges.sessions.store(0, Ordering::Relaxed);
+        self.gauges.mailbox_bytes.store(0, Ordering::Relaxed);
+        self.gauges.largest.store(0, Ordering::Relaxed);
+    }
 }
 
 impl Worker {

@@ -2,7 +2,7 @@
 //! everything that waits in one go.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::operations::{Finished, Joining};
 use crate::edge::connection::Connection;
@@ -45,7 +45,8 @@ pub(super) enum Input {
 /// permits that they hold, the rest by calls that wait for an answer.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    queue: Mutex<Vec<Input>>,
+    /// `None`: the worker has ended, and what comes is dropped.
+    queue: Mutex<Option<Vec<Input>>>,
     waker: mio::Waker,
     /// Set before the worker goes to sleep: only then does a post pay for a wake-up.
     asleep: AtomicBool,
@@ -54,7 +55,7 @@ pub(super) struct Inbox {
 impl Inbox {
     pub(super) fn new(waker: mio::Waker) -> Self {
         Self {
-            queue: Mutex::new(Vec::new()),
+            queue: Mutex::new(Some(Vec::new())),
             waker,
             asleep: AtomicBool::new(false),
         }
@@ -62,10 +63,10 @@ impl Inbox {
 
     /// Puts `input` in and wakes the worker if it sleeps.
     pub(super) fn put(&self, input: Input) {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(input);
+        match &mut *self.queue() {
+            Some(queue) => queue.push(input),
+            None => return,
+        }
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
@@ -76,24 +77,30 @@ impl Inbox {
 
     /// Takes everything that waits into `taken`, which must be empty.
     pub(super) fn take(&self, taken: &mut Vec<Input>) {
-        std::mem::swap(
-            &mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner),
-            taken,
-        );
+        if let Some(queue) = &mut *self.queue() {
+            std::mem::swap(queue, taken);
+        }
     }
 
     /// Says that the worker is about to sleep; false: there is work, do not.
     pub(super) fn may_sleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let empty = self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty();
+        let empty = self.queue().as_ref().is_none_or(Vec::is_empty);
         if !empty {
             self.asleep.store(false, Ordering::SeqCst);
         }
         empty
+    }
+
+    /// The worker ends, in whatever way: nothing piles up, and whoever waits for an answer hears
+    /// that there is none.
+    pub(super) fn close(&self) {
+        let left = self.queue().take();
+        drop(left);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Vec<Input>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that the worker is up.

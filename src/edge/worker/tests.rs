@@ -11,6 +11,7 @@ mod ends;
 mod fanout;
 mod joins;
 mod property;
+mod race;
 mod slow;
 mod tls;
 

@@ -181,3 +181,22 @@ fn no_deadline_makes_a_worker_spin() {
     assert!(next > Now::read().instant, "it would not sleep");
     assert!(worker.sleep_time().unwrap() > Duration::from_millis(10));
 }
+
+#[test]
+fn a_worker_that_has_ended_lets_nothing_pile_up() {
+    let mut rig = Rig::new();
+    let mut client = rig.join();
+    rig.subscribe(&mut client, "a");
+    let inbox = rig.inboxes[0].clone();
+    rig.workers.clear();
+    rig.publish("a", &json!(1));
+    let mut left = Vec::new();
+    inbox.take(&mut left);
+    assert!(left.is_empty());
+    let asked = rig.node.sessions(SessionFilter::default(), None, 10);
+    assert!(
+        rig.runtime.block_on(asked).is_empty(),
+        "answered at once, by nobody"
+    );
+    assert!(matches!(rig.next(&mut client), Frame::End | Frame::Reset));
+}

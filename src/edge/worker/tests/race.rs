@@ -1,0 +1,111 @@
+//! A publisher at full speed on a thread of its own, while sessions join and leave and the broker
+//! answers when it likes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::broker::Draft;
+
+fn draft(n: u64) -> Draft {
+    Draft {
+        channel: name("log-a"),
+        event: "e".into(),
+        data: n.to_string().into(),
+        ttl: None,
+        accepted: Instant::now(),
+        exclude: None,
+        skip_history: false,
+        idempotency: None,
+        admission: None,
+    }
+}
+
+/// Checks that what follows a reply follows its position.
+#[derive(Default)]
+struct Follower {
+    at: Option<u64>,
+    pushes: u64,
+    joins: u64,
+}
+
+impl Follower {
+    fn take(&mut self, text: &Value) {
+        if text["id"] == "join" {
+            self.at = Some(text["data"]["offset"].as_u64().unwrap());
+            self.joins += 1;
+        } else if text["id"] == "leave" {
+            self.at = None;
+        } else if let Some(offset) = text["offset"].as_u64() {
+            assert_eq!(Some(offset), self.at.map(|at| at + 1), "{text}");
+            self.at = Some(offset);
+            self.pushes += 1;
+        }
+    }
+}
+
+#[test]
+fn joins_race_a_publisher_without_a_gap() {
+    let mut rig = Rig::new();
+    let mut clients: Vec<_> = (0..4).map(|_| (rig.join(), Follower::default())).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (broker, stopped) = (rig.broker.clone(), stop.clone());
+    let publisher = std::thread::spawn(move || {
+        let mut n = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            n += 1;
+            broker.publish_now(draft(n));
+            if n % 64 == 0 {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+    });
+    let since = Instant::now();
+    let mut round = 0_usize;
+    while since.elapsed() < Duration::from_secs(1) {
+        round += 1;
+        rig.broker.hold(round % 3 == 0, round % 2 == 0);
+        let count = clients.len();
+        let (client, _) = &mut clients[round % count];
+        for command in ["channel:unsubscribe", "channel:subscribe"] {
+            // The first leaving finds nothing to leave, and says so.
+            let id = if command == "channel:subscribe" {
+                "join"
+            } else {
+                "leave"
+            };
+            client.send(&json!({"id": id, "event": command, "channel": "log-a"}));
+        }
+        for _ in 0..round % 7 {
+            rig.turn();
+            rig.broker.let_go();
+        }
+        for (client, follower) in &mut clients {
+            while let Some(frame) = client.pop() {
+                match frame {
+                    Frame::Text(text) => follower.take(&text),
+                    other => assert_eq!(other, Frame::Ping),
+                }
+            }
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    publisher.join().unwrap();
+    rig.broker.open();
+    for (client, follower) in &mut clients {
+        for frame in rig.drain(client) {
+            if let Frame::Text(text) = frame {
+                follower.take(&text);
+            }
+        }
+        assert!(follower.joins > 1 && follower.pushes > 100);
+    }
+    let last = clients[0].1.at;
+    assert!(
+        clients.iter().all(|(_, follower)| follower.at == last),
+        "not all got all"
+    );
+    drop(clients);
+    rig.assert_empty();
+}
