@@ -15,6 +15,7 @@ mod events;
 mod firewall;
 mod gate;
 mod listen;
+mod meter;
 mod nodes;
 mod page;
 pub mod proto;
@@ -131,6 +132,7 @@ impl Control {
             access: Arc::clone(&self.access),
             default_deadline: self.limits.default_deadline,
             certificate: false,
+            known: Arc::default(),
             stopping: watch::channel(Stopping::None).1,
         };
         let listen = Listen {

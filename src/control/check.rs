@@ -67,6 +67,11 @@ impl Check {
     /// A span of time, more than zero.
     pub(super) fn ttl(&mut self, ttl: Option<&prost_types::Duration>) -> Option<Duration> {
         let ttl = ttl?;
+        // The sign and size that the format asks for; a sum of odd parts is nobody's intent.
+        if ttl.seconds < 0 || !(0..1_000_000_000).contains(&ttl.nanos) {
+            self.refuse("ttl", "not a duration of more than zero");
+            return None;
+        }
         let span = Duration::try_from(*ttl).ok().filter(|span| !span.is_zero());
         if span.is_none() {
             self.refuse("ttl", "a ttl is more than zero");
@@ -204,7 +209,16 @@ mod tests {
             assert_eq!(check.ttl(ttl.as_ref()), expected);
             assert!(check.done().is_ok());
         }
-        for bad in [seconds(0, 0), seconds(-1, 0), seconds(0, -1)] {
+        for bad in [
+            seconds(0, 0),
+            seconds(-1, 0),
+            seconds(0, -1),
+            seconds(1, -1),
+            seconds(-1, 1),
+            seconds(0, 1_000_000_000),
+            seconds(i64::MIN, i32::MIN),
+            seconds(i64::MAX, i32::MAX),
+        ] {
             let mut check = Check::default();
             assert_eq!(check.ttl(Some(&bad)), None);
             assert!(check.done().is_err(), "{bad:?}");

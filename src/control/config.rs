@@ -39,8 +39,8 @@ pub struct Tls {
 pub struct Limits {
     /// Most connections; further ones wait in the kernel's backlog (`control.max_connections`).
     pub connections: usize,
-    /// From accept to the end of the HTTP/2 preface, TLS included
-    /// (`control.handshake_deadline`).
+    /// From accept to the end of the HTTP/2 preface, TLS included; while connections wait, also to
+    /// the first call of a known caller (`control.handshake_deadline`).
     pub handshake_deadline: Duration,
     /// Most calls at a time on one connection (`control.max_streams`).
     pub streams: u32,
@@ -66,6 +66,9 @@ pub struct Limits {
     /// Streams that the server may reset for a peer's errors; one more ends the connection
     /// (`control.max_error_resets`).
     pub error_resets: usize,
+    /// PING, SETTINGS, PRIORITY and unknown frames that a peer may send in a second; more end the
+    /// connection (`control.max_control_frames`).
+    pub control_frames: u32,
     /// How long a call without a deadline may take; streams are not bounded by it
     /// (`control.default_deadline`).
     pub default_deadline: Duration,
@@ -116,6 +119,7 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(10),
             pending_resets: 20,
             error_resets: 128,
+            control_frames: 20_000,
             default_deadline: Duration::from_secs(30),
             publish_in_flight: 256,
             batch: 1_000,

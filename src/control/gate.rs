@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -62,6 +63,8 @@ pub(super) struct Gate {
     pub(super) default_deadline: Duration,
     /// Whether the connection shows a client certificate.
     pub(super) certificate: bool,
+    /// Whether a caller has used the connection.
+    pub(super) known: Arc<AtomicBool>,
     pub(super) stopping: watch::Receiver<Stopping>,
 }
 
@@ -102,6 +105,7 @@ impl Gate {
             None => Some(given.unwrap_or_else(|| Instant::now() + self.default_deadline)),
         };
         if let Some(caller) = &caller {
+            self.known.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Arc::clone(caller));
         }
         request.extensions_mut().insert(self.stopping.clone());

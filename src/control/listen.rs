@@ -2,13 +2,15 @@
 //!
 //! Invariants: a failed accept stops nobody; a connection that is not through its preface by the
 //! handshake deadline is cut; there are never more than the configured number of connections, the
-//! rest wait in the kernel's backlog; when the server stops, every connection is told to go, and
+//! rest wait in the kernel's backlog, and while they do, connections on which no caller has shown a
+//! credential are cut at that deadline too; a flood of frames that carry no call ends a connection; when the server stops, every connection is told to go, and
 //! cut when its grace is over.
 
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::config::Limits;
 use super::gate::{Gate, Stop, Stopping};
+use super::meter::Meter;
 use super::tls::Certificates;
 
 /// The client's preface and the head of its first frame (RFC 9113, 3.4 and 4.1), in bytes.
@@ -105,13 +108,14 @@ impl Listen {
     async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
-        _slot: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
         stopping: watch::Receiver<bool>,
     ) {
         let deadline = Instant::now() + self.limits.handshake_deadline;
         // Without it small answers wait for the peer; they arrive either way.
         let _ = stream.set_nodelay(true);
         let mut gate = self.gate.clone();
+        gate.known = Arc::default();
         let io: Box<dyn Io> = match &self.certificates {
             None => Box::new(stream),
             Some(certificates) => {
@@ -120,11 +124,29 @@ impl Listen {
                     return;
                 };
                 gate.certificate = stream.get_ref().1.peer_certificates().is_some();
+                gate.known.store(gate.certificate, Ordering::Relaxed);
                 Box::new(stream)
             }
         };
-        self.drive(Prefaced::new(io, deadline), gate, stopping)
-            .await;
+        let known = Arc::clone(&gate.known);
+        let io = Prefaced::new(io, deadline, self.limits.control_frames);
+        tokio::select! {
+            () = self.drive(io, gate, stopping) => {}
+            () = self.crowded_out(&known, slot.semaphore()) => {}
+        }
+    }
+
+    /// Returns when a connection that no caller has used keeps others waiting.
+    async fn crowded_out(&self, known: &AtomicBool, slots: &Semaphore) {
+        loop {
+            sleep(self.limits.handshake_deadline).await;
+            if known.load(Ordering::Relaxed) {
+                return std::future::pending().await;
+            }
+            if slots.available_permits() == 0 {
+                return;
+            }
+        }
     }
 
     async fn drive(&self, io: Prefaced, mut gate: Gate, mut stopping: watch::Receiver<bool>) {
@@ -190,17 +212,19 @@ fn jittered(span: Duration) -> Duration {
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection that fails unless its preface comes in time.
+/// A connection that fails unless its preface comes in time, or at a flood.
 struct Prefaced {
     io: Box<dyn Io>,
+    meter: Meter,
     /// Bytes of the preface that are missing, and until when.
     missing: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
 impl Prefaced {
-    fn new(io: Box<dyn Io>, deadline: Instant) -> Self {
+    fn new(io: Box<dyn Io>, deadline: Instant, control_frames: u32) -> Self {
         Self {
             io,
+            meter: Meter::new(control_frames),
             missing: Some((PREFACE_BYTES, Box::pin(sleep_until(deadline)))),
         }
     }
@@ -212,7 +236,7 @@ impl AsyncRead for Prefaced {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, missing } = self.get_mut();
+        let Self { io, meter, missing } = self.get_mut();
         if let Some((_, deadline)) = missing
             && deadline.as_mut().poll(context).is_ready()
         {
@@ -220,6 +244,10 @@ impl AsyncRead for Prefaced {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(io).poll_read(context, buffer))?;
+        let read = &buffer.filled()[before..];
+        if let Err(flood) = meter.read(read, std::time::Instant::now()) {
+            return Poll::Ready(Err(io::Error::other(flood)));
+        }
         if let Some((bytes, _)) = missing {
             *bytes = bytes.saturating_sub(buffer.filled().len() - before);
             if *bytes == 0 {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::{FutureExt, join_all, ready};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::sync::watch;
@@ -175,7 +176,9 @@ impl Service {
         let publication = NewPublication {
             channel,
             event: request.event.into(),
-            data: request.data,
+            // Its own copy: a slice would keep the whole message it came in for as long as a
+            // subscriber keeps the publication.
+            data: Bytes::copy_from_slice(&request.data),
             ttl,
             exclude,
             skip_history: request.skip_history,

@@ -17,7 +17,7 @@ use super::proto::{
     unsubscribe_session_request,
 };
 use super::{Service, convert, status};
-use crate::auth::RevocationTarget;
+use crate::auth::{MAX_TOKEN_BYTES, RevocationTarget};
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::hub::{SessionAction, SessionFilter, SessionInfo};
@@ -255,6 +255,8 @@ impl Service {
         if value.is_empty() {
             check.refuse(field, "empty");
         }
+        // What no token can say is not worth a place in the store.
+        check.length(field, value, MAX_TOKEN_BYTES);
         if let Some(time) = &request.issued_before {
             if field != "subject" {
                 check.refuse("issued_before", "goes with subject only");

@@ -3,6 +3,7 @@
 
 mod channels;
 mod connections;
+mod floods;
 mod publisher;
 mod revocations;
 mod rig;

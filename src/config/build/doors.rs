@@ -180,6 +180,7 @@ fn control_limits(section: &Reader<'_>) -> Limits {
         shutdown_grace: section.span("shutdown_grace"),
         pending_resets: count("max_pending_resets"),
         error_resets: count("max_error_resets"),
+        control_frames: narrow("max_control_frames"),
         default_deadline: section.span("default_deadline"),
         publish_in_flight: count("publish_in_flight"),
         batch: count("max_batch"),

@@ -76,7 +76,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "control.handshake_deadline",
         SPAN,
         "5s",
-        "From accept to the end of the HTTP/2 preface, TLS included",
+        "From accept to the end of the HTTP/2 preface, TLS included; while connections wait, also \
+         to the first call of a known caller",
     ),
     setting(
         "control.max_streams",
@@ -143,6 +144,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         SMALL,
         "128",
         "Streams that the server may reset for a peer's errors; one more ends the connection",
+    ),
+    setting(
+        "control.max_control_frames",
+        SMALL,
+        "20000",
+        "PING, SETTINGS, PRIORITY and unknown frames that a peer may send in a second; more end \
+         the connection",
     ),
     setting(
         "control.default_deadline",

@@ -176,8 +176,11 @@ async fn what_cannot_be_revoked() {
     });
     let mut wordy = revoke(Target::Subject("ann".into()));
     wordy.reason = "x".repeat(1_025);
+    let too_long = "x".repeat(8_193);
     for (request, wrong) in [
         (RevokeSessionsRequest::default(), "target"),
+        (revoke(Target::Subject(too_long.clone())), "subject"),
+        (revoke(Target::TokenId(too_long)), "token_id"),
         (revoke(Target::Subject(String::new())), "subject"),
         (revoke(Target::Session(String::new())), "session"),
         (with_time, "issued_before"),
