@@ -173,10 +173,10 @@ async fn subscribe(socket: &mut Socket, channel: &str) -> Result<(), Failure> {
     socket
         .frames(|text| {
             let text = std::str::from_utf8(text)?;
-            match text {
-                _ if text.contains("pogo:welcome") => Ok(true),
-                _ if text.contains("\"status\":\"ok\"") => Ok(false),
-                _ => Err(text.into()),
+            if text.contains("\"status\":\"ok\"") {
+                Ok(false)
+            } else {
+                Err(text.into())
             }
         })
         .await

@@ -13,6 +13,7 @@
 
 mod fanout;
 mod memory;
+mod revoke;
 mod socket;
 
 use std::error::Error;
@@ -41,9 +42,12 @@ struct Arguments {
     /// The control plane, `host:port`.
     #[arg(long, env = "POGO_CONTROL")]
     control: String,
-    /// A key that may publish.
+    /// A key that may publish and revoke.
     #[arg(long, env = "POGO_CONTROL_KEY")]
     control_key: String,
+    /// What the server's tokens are signed with.
+    #[arg(long, env = "POGO_TOKEN_SECRET")]
+    token_secret: String,
     /// The server's process, to watch its memory.
     #[arg(long, env = "POGO_PID")]
     pid: u32,
@@ -63,7 +67,7 @@ async fn connect(address: &str, count: usize) -> Result<Vec<Socket>, Failure> {
         let (places, address) = (places.clone(), address.to_owned());
         opening.spawn(async move {
             let _place = places.acquire().await?;
-            Socket::connect(&address).await
+            Socket::connect(&address, None).await
         });
     }
     let mut open = Vec::with_capacity(count);
@@ -121,6 +125,8 @@ async fn test(arguments: &Arguments) -> Result<(), Failure> {
     let address = address.trim_end_matches('/');
     let memory = Memory::of(arguments.pid);
     let mut idle = idle(arguments, address, &memory).await?;
+    let p99 = revoke::run(arguments, address).await?;
+    println!("revoked sessions are closed within {p99:.1?} (p99)");
     for (subscribers, rate) in [(1_000, 50), (50, 1_000)] {
         let load = Load {
             subscribers,

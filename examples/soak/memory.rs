@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Failure;
 
 /// Memory may grow by this much and this share of itself while nothing should grow.
-const SLACK_BYTES: u64 = 16 * 1024 * 1024;
+const SLACK_BYTES: u64 = 8 * 1024 * 1024;
 const SLACK_PERCENT: u64 = 10;
 
 /// The memory of a process.

@@ -23,13 +23,15 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub async fn connect(address: &str) -> Result<Self, Failure> {
+    /// Connects and takes the welcome: the session is there.
+    pub async fn connect(address: &str, token: Option<&str>) -> Result<Self, Failure> {
+        let bearer = token.map_or(String::new(), |token| format!(", pogo.bearer.{token}"));
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Protocol: pogo.v1.json\r\n\r\n"
+             Sec-WebSocket-Protocol: pogo.v1.json{bearer}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
@@ -45,7 +47,9 @@ impl Socket {
             return Err(String::from_utf8_lossy(&buffer).into());
         }
         buffer.drain(..end);
-        Ok(Self { stream, buffer })
+        let mut socket = Self { stream, buffer };
+        socket.frames(welcome).await?;
+        Ok(socket)
     }
 
     pub async fn send(&mut self, text: &str) -> Result<(), Failure> {
@@ -100,6 +104,16 @@ impl Socket {
         bytes.extend([0; 4]);
         bytes.extend(payload);
         Ok(self.stream.write_all(&bytes).await?)
+    }
+}
+
+/// The first frame, and the last that is waited for.
+fn welcome(text: &[u8]) -> Result<bool, Failure> {
+    let text = std::str::from_utf8(text)?;
+    if text.contains("pogo:welcome") {
+        Ok(false)
+    } else {
+        Err(text.into())
     }
 }
 

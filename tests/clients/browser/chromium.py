@@ -1,6 +1,7 @@
 """A headless Chromium, driven over its DevTools protocol: no driver, no browser library."""
 
 import base64
+import contextlib
 import json
 import pathlib
 import shutil
@@ -34,6 +35,7 @@ class Browser:
     """One Chromium with a new, empty profile; ends with the `with` block."""
 
     def __enter__(self):
+        self.stack = contextlib.ExitStack()
         self.profile = pathlib.Path(tempfile.mkdtemp(prefix="pogo-chromium-"))
         self.process = subprocess.Popen(
             [shutil.which("chromium"), *FLAGS, f"--user-data-dir={self.profile}", "about:blank"],
@@ -41,7 +43,8 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         try:
-            self.socket = connect(self._endpoint(), max_size=None)
+            opening = connect(self._endpoint(), max_size=None)
+            self.socket = self.stack.enter_context(opening)
         except BaseException:
             self._end()
             raise
@@ -50,7 +53,7 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self.socket.close()
+        self.stack.close()
         self._end()
 
     def _end(self):
@@ -124,12 +127,11 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, script, seconds=20):
-        """Waits until the expression is true and returns its value."""
+        """Waits until the expression is true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            value = self.run(script)
-            if value:
-                return value
+            if self.run(f"!!({script})"):
+                return
             time.sleep(0.05)
         seen = self.run("document.body.innerText")
         raise AssertionError(f"never true: {script}\n--- the page\n{seen}")

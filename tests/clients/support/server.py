@@ -58,12 +58,12 @@ class Server:
             text=True,
             env=clean,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         try:
             self._wait_ready()
         except BaseException:
-            self.process.kill()
-            self.process.wait()
+            self._kill()
             raise
         return self
 
@@ -73,13 +73,18 @@ class Server:
         try:
             code = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self._kill()
             code = f"killed: still running {STOP_SECONDS} s after SIGTERM"
+        self.reader.join(STOP_SECONDS)
+        self.process.stdout.close()
         if kind is not None or code != 0:
             print("--- the server's log\n" + "".join(self.log) + "---", flush=True)
         if kind is None and code != 0:
             raise RuntimeError(f"the server ended with {code}")
+
+    def _kill(self):
+        self.process.kill()
+        self.process.wait()
 
     def environment(self):
         """What a client script is told about this server."""
