@@ -1,7 +1,9 @@
 //! The keys behind one address, for one issuer: cached, refreshed by a task of their own.
 //!
 //! One task makes every fetch of a source, so fetches never overlap, and [`State::begin`] alone
-//! allows one, so they are never closer than the configured interval, whoever asks. A token that
+//! allows one: tokens of unknown keys cause at most one in the configured interval, however many
+//! they are, and those that are due are as far apart. A new key counts at once, even right after
+//! the start, because the first of these does not wait for the other kind. A token that
 //! waits for a fetch waits no longer than the fetch's own timeout. What fails leaves the last good
 //! set in force until it is too old.
 
@@ -48,12 +50,23 @@ struct Held {
 struct State {
     /// When the last fetch began.
     attempted: Option<Instant>,
+    /// When the last one began that a token caused.
+    asked: Option<Instant>,
     /// Whether the last fetch failed.
     failed: bool,
     /// Whether one is under way or about to be.
     busy: bool,
     /// Whether there is a task to make them.
     running: bool,
+}
+
+/// Who wants a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The clock.
+    Due,
+    /// A token of an unknown key.
+    Token,
 }
 
 /// A fetch that is under way. Holds a place among those who wait.
@@ -95,10 +108,14 @@ impl Source {
     pub(super) fn inherit(&self, old: &Self) {
         self.cache.held.store(old.cache.held.load_full());
         let State {
-            attempted, failed, ..
+            attempted,
+            asked,
+            failed,
+            ..
         } = *old.cache.state();
         *self.cache.state() = State {
             attempted,
+            asked,
             failed,
             ..State::default()
         };
@@ -112,7 +129,7 @@ impl Source {
                 let mut state = self.cache.state();
                 state.running = true;
                 // Tokens that come before the task's first turn find the fetch under way.
-                if state.begin(Instant::now(), &self.cache.settings) {
+                if state.begin(Cause::Due, Instant::now(), &self.cache.settings) {
                     self.cache.wanted.notify_one();
                 }
             }
@@ -142,7 +159,7 @@ impl Source {
         }
     }
 
-    /// Asks for a fetch, or joins one that is under way. `None`: the last one is too recent.
+    /// Asks for a fetch, or joins one that is under way. `None`: tokens have had theirs lately.
     pub(super) fn refresh(&self, now: Instant) -> Result<Option<Wait>, AuthError> {
         let place = Arc::clone(&self.cache.waiting).try_acquire_owned();
         let place = place.map_err(|_| AuthError::KeysUnavailable)?;
@@ -152,7 +169,7 @@ impl Source {
             return Err(AuthError::KeysUnavailable);
         }
         if !state.busy {
-            if !state.begin(now, &self.cache.settings) {
+            if !state.begin(Cause::Token, now, &self.cache.settings) {
                 return Ok(None);
             }
             self.cache.wanted.notify_one();
@@ -174,15 +191,20 @@ impl Drop for Source {
 
 impl State {
     /// Allows a fetch and notes that it begins, unless one is under way or was lately.
-    fn begin(&mut self, now: Instant, settings: &JwksConfig) -> bool {
+    fn begin(&mut self, cause: Cause, now: Instant, settings: &JwksConfig) -> bool {
+        let last = match cause {
+            Cause::Due => self.attempted,
+            Cause::Token => self.asked,
+        };
         let since = |last: Instant| now.saturating_duration_since(last);
-        let early = self
-            .attempted
-            .is_some_and(|last| since(last) < settings.min_refetch_interval);
+        let early = last.is_some_and(|last| since(last) < settings.min_refetch_interval);
         if self.busy || early {
             return false;
         }
         self.attempted = Some(now);
+        if cause == Cause::Token {
+            self.asked = Some(now);
+        }
         self.busy = true;
         true
     }
@@ -250,7 +272,10 @@ async fn keep(running: Running, fetcher: Fetcher) {
         tokio::select! {
             () = cache.wanted.notified() => {}
             () = tokio::time::sleep(wait) => {
-                if !cache.state().begin(Instant::now(), &cache.settings) {
+                if !cache
+                    .state()
+                    .begin(Cause::Due, Instant::now(), &cache.settings)
+                {
                     // Asked for at this very moment: the notice is waiting. Or the clocks were
                     // read in another order; a moment later it is due.
                     tokio::time::sleep(Duration::from_millis(1)).await;

@@ -97,20 +97,25 @@ async fn a_new_key_is_found_by_the_token_that_uses_it() {
     );
     let fresh = p256();
     server.say(Answer::Body(key_set(&[fresh.named("new")])));
-    // Within 30 s of the last fetch: refused at the first poll.
-    let soon = at_once(&authenticator, &token(&fresh, "new"), after(29));
-    assert_eq!(soon.err(), Some(AuthError::UnknownKey));
-    assert_eq!(server.hits(), 1);
+    // The first fetch was just now, but no token has asked for one yet.
     assert_eq!(
-        refusal(&authenticator, &token(&fresh, "new"), after(31)).await,
+        refusal(&authenticator, &token(&fresh, "new"), now()).await,
         None
     );
     assert_eq!(server.hits(), 2);
-    // The old key is withdrawn.
+    // The old key is withdrawn. Within 30 s of the last fetch: refused at the first poll.
+    let newest = p256();
+    server.say(Answer::Body(key_set(&[newest.named("newest")])));
+    for (pair, name) in [(&*P256, "old"), (&newest, "newest")] {
+        let soon = at_once(&authenticator, &token(pair, name), after(29));
+        assert_eq!(soon.err(), Some(AuthError::UnknownKey), "{name}");
+    }
+    assert_eq!(server.hits(), 2);
     assert_eq!(
-        at_once(&authenticator, &token(&P256, "old"), after(32)).err(),
-        Some(AuthError::UnknownKey)
+        refusal(&authenticator, &token(&newest, "newest"), after(31)).await,
+        None
     );
+    assert_eq!(server.hits(), 3);
 }
 
 #[tokio::test]
@@ -187,10 +192,15 @@ async fn a_flood_of_unknown_names_causes_one_fetch_in_30_seconds() {
         _ => n.to_string(),
     };
     for n in 0..200 {
+        let refused = refusal(&authenticator, &token(&P256, &odd(n)), now()).await;
+        assert_eq!(refused, Some(AuthError::UnknownKey));
+    }
+    assert_eq!(server.hits(), 2);
+    for n in 0..200 {
         let refused = at_once(&authenticator, &token(&P256, &odd(n)), after(29));
         assert_eq!(refused.err(), Some(AuthError::UnknownKey));
     }
-    assert_eq!(server.hits(), 1);
+    assert_eq!(server.hits(), 2);
     // Later all of them together wait for one more, and the good token for none of them.
     let flood = (0..200).map(|n| {
         let (authenticator, token) = (Arc::clone(&authenticator), token(&P256, &odd(n)));
@@ -200,7 +210,7 @@ async fn a_flood_of_unknown_names_causes_one_fetch_in_30_seconds() {
         assert_eq!(refused.await.unwrap(), Some(AuthError::UnknownKey));
     }
     assert!(at_once(&authenticator, &token(&P256, "p"), after(31)).is_ok());
-    assert_eq!(server.hits(), 2);
+    assert_eq!(server.hits(), 3);
 }
 
 #[tokio::test]
@@ -272,6 +282,11 @@ async fn reloading_keeps_what_was_fetched_and_drops_what_is_gone() {
     let authenticator = started(&server);
     let good = token(&P256, "p");
     assert_eq!(refusal(&authenticator, &good, now()).await, None);
+    let stranger = token(&P256, "new");
+    assert_eq!(
+        refusal(&authenticator, &stranger, now()).await,
+        Some(AuthError::UnknownKey)
+    );
     let mut config = Config {
         issuers: vec![at(&server)],
         ..Config::default()
@@ -283,15 +298,15 @@ async fn reloading_keeps_what_was_fetched_and_drops_what_is_gone() {
     assert!(at_once(&authenticator, &good, now()).is_ok());
     // The rate is kept as well.
     assert_eq!(
-        at_once(&authenticator, &token(&P256, "new"), after(29)).err(),
-        Some(AuthError::UnknownKey)
-    );
-    assert_eq!(server.hits(), 1);
-    assert_eq!(
-        refusal(&authenticator, &token(&P256, "new"), after(31)).await,
+        at_once(&authenticator, &stranger, after(29)).err(),
         Some(AuthError::UnknownKey)
     );
     assert_eq!(server.hits(), 2);
+    assert_eq!(
+        refusal(&authenticator, &stranger, after(31)).await,
+        Some(AuthError::UnknownKey)
+    );
+    assert_eq!(server.hits(), 3);
     // Under another issuer's name it is another source.
     config.issuers[0].issuer = Some("b".into());
     authenticator.reload(config).unwrap();
@@ -299,7 +314,7 @@ async fn reloading_keeps_what_was_fetched_and_drops_what_is_gone() {
         at_once(&authenticator, &good, now()).err(),
         Some(AuthError::Issuer)
     );
-    server.hit(3).await;
+    server.hit(4).await;
 }
 
 /// A socket worker polls once in place, on no runtime, and hands the rest to the runtime.

@@ -143,7 +143,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             max: Duration::from_secs(DAY),
         },
         "30s",
-        "Two fetches are never closer than this, whatever unknown kid asks for them",
+        "Unknown kids cause at most one fetch in this time; a failed one is tried again as late",
     )
     .live(),
     setting(
