@@ -33,6 +33,8 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long to wait after an accept that failed, most likely for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A probe sends its request at once; who does not keeps others waiting.
+const HEAD_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The admin listener's settings, checked.
 #[derive(Debug, Clone)]
@@ -156,6 +158,7 @@ async fn answer(stream: TcpStream, shared: Arc<Shared>) -> Result<(), hyper::Err
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
         .keep_alive(false)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)

@@ -198,6 +198,22 @@ impl Limits {
         })
     }
 
+    /// Counts a connection from `address` that never came to a request.
+    pub fn idle_connect(&self, address: IpAddr) {
+        // It is over already; what it leaves is a smaller allowance.
+        let _ = self.take(address, |rates| &rates.connects, &self.counters.connects);
+    }
+
+    /// Whether `address` connects or asks so often that its next connection would be refused.
+    /// Takes nothing from its rates.
+    pub fn is_over(&self, address: IpAddr) -> bool {
+        if self.denied.is_exempt(address) {
+            return false;
+        }
+        let (rates, key) = (self.rates.load(), AddressKey::of(address));
+        rates.connects.peek(key).is_err() || rates.requests.peek(key).is_err()
+    }
+
     /// Takes a command from `address`.
     ///
     /// # Errors

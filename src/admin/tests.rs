@@ -117,6 +117,24 @@ async fn scrapers_see_metrics_and_others_nothing() {
 }
 
 #[tokio::test]
+async fn silent_peers_keep_no_probe_waiting_for_long() {
+    let running = start(8, Duration::from_secs(60)).await;
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        let mut peer = TcpStream::connect(running.address).await.unwrap();
+        peer.write_all(b"GET /heal").await.unwrap();
+        silent.push(peer);
+    }
+    let since = std::time::Instant::now();
+    assert_eq!(running.ask("GET /healthz").await.0, 200);
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn a_silent_peer_gives_its_place_back() {
     let running = start(1, Duration::from_millis(50)).await;
     let mut silent = TcpStream::connect(running.address).await.unwrap();

@@ -1,5 +1,7 @@
 //! Taking connections in: never dies of an accept error, and takes no more than it has slots for
-//! handshakes; the rest wait in the kernel's backlog.
+//! handshakes; the rest wait in the kernel's backlog. What never comes to a request counts as a
+//! connect of its address, and the last quarter of the slots is not for addresses over their rate,
+//! so that one that opens silent connections as fast as they are cut keeps nobody else out.
 
 use std::future::Future;
 use std::io;
@@ -68,6 +70,9 @@ impl Front {
         while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
             let (stream, peer) = loop {
                 match listener.accept().await {
+                    Ok((_, peer)) if self.is_crowding(normalise(peer.ip())) => {
+                        self.services.limits.idle_connect(normalise(peer.ip()));
+                    }
                     Ok(accepted) => break accepted,
                     Err(error) => {
                         self.services.metrics.accept_errors.inc();
@@ -86,6 +91,13 @@ impl Front {
         }
     }
 
+    /// Whether slots are short and `peer` has had more than its share.
+    fn is_crowding(&self, peer: IpAddr) -> bool {
+        self.slots.available_permits() <= self.config.max_handshakes / 4
+            && !self.trusted.trust(peer)
+            && self.services.limits.is_over(peer)
+    }
+
     /// One connection, from accept to its hand-over or end.
     async fn handle(&self, stream: TcpStream, peer: IpAddr) {
         let head_seen = AtomicBool::new(false);
@@ -98,6 +110,9 @@ impl Front {
             () = self.deadline(&head_seen) => {
                 tracing::debug!(%peer, "a connection was cut at its deadline");
             }
+        }
+        if !head_seen.load(Ordering::Relaxed) && !self.trusted.trust(peer) {
+            self.services.limits.idle_connect(peer);
         }
     }
 

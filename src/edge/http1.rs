@@ -31,6 +31,8 @@ const MAX_HEADERS: usize = 100;
 /// answer rather than a reset.
 const LINGER_BYTES: usize = 8 << 20;
 const LINGER: Duration = Duration::from_secs(1);
+/// The same while no slot for a handshake is free.
+const HURRIED_LINGER: Duration = Duration::from_millis(100);
 
 /// A stream that can be taken off its runtime.
 pub(super) trait Detach: AsyncRead + AsyncWrite + Unpin + Send {
@@ -92,7 +94,8 @@ impl Front {
                 Ok(())
             }
             (_, outcome) => {
-                linger(stream).await;
+                let hurried = self.slots.available_permits() == 0;
+                linger(stream, if hurried { HURRIED_LINGER } else { LINGER }).await;
                 Ok(outcome?)
             }
         }
@@ -122,7 +125,7 @@ impl Front {
 }
 
 /// Closes the sending side, then reads until the client closes its own.
-async fn linger<S: Detach>(mut stream: S) {
+async fn linger<S: Detach>(mut stream: S, span: Duration) {
     let drain = async {
         let mut scratch = [0; 4096];
         let mut left = LINGER_BYTES;
@@ -136,5 +139,5 @@ async fn linger<S: Detach>(mut stream: S) {
         Ok::<_, io::Error>(())
     };
     // Whether it went well makes no difference: the connection ends here.
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    let _ = tokio::time::timeout(span, drain).await;
 }

@@ -107,3 +107,58 @@ fn running_out_of_descriptors_stops_nothing() {
         "{said}"
     );
 }
+
+/// A connection from another of this machine's addresses.
+async fn from(local: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(format!("{local}:0").parse().unwrap())?;
+    socket.connect(to).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_full_of_silent_connections_keeps_nobody_else_out() {
+    let config = Config {
+        max_handshakes: 16,
+        header_deadline: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let limits = crate::limits::Config {
+        connects: crate::limits::RateConfig::new(10, 20),
+        ..super::limits::roomy()
+    };
+    let mut edge = Edge::limited(config, limits).await;
+    let address = edge.address;
+    let attack = tokio::spawn(async move {
+        let mut silent = std::collections::VecDeque::new();
+        loop {
+            let connecting = from("127.0.0.2", address);
+            if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, connecting).await {
+                silent.push_back(stream);
+            }
+            if silent.len() > 200 {
+                silent.pop_front();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let refused = || {
+        edge.front
+            .services
+            .limits
+            .is_over("127.0.0.2".parse().unwrap())
+    };
+    let since = Instant::now();
+    while !refused() {
+        assert!(since.elapsed() < PATIENCE, "it is never over its rate");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut longest = Duration::ZERO;
+    for _ in 0..10 {
+        let since = Instant::now();
+        edge.open(&upgrade("")).await;
+        longest = longest.max(since.elapsed());
+    }
+    attack.abort();
+    assert!(longest < Duration::from_millis(400), "{longest:?}");
+}
