@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Data goes to stdout, everything else to stderr;
 //! `--json` is understood everywhere; the exit code says what kind of failure it was.
 
+mod bench;
 mod channels;
 mod check;
 mod completions;
@@ -69,6 +70,8 @@ enum Command {
     Deny(firewall::Deny),
     /// Take addresses off the deny list
     Allow(firewall::Allow),
+    /// Measure a server under load
+    Bench(bench::BenchArguments),
     /// Ask a server whether it is ready
     Check(check::Check),
     /// Print a completion script for a shell
@@ -127,6 +130,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Deny(command) => wait(command.run(out)),
         Command::Allow(command) => wait(command.run(out)),
         Command::Check(command) => wait(command.run(out)),
+        Command::Bench(command) => command.run(out),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
