@@ -28,7 +28,7 @@ pub use pool::{PoolServices, WorkerError, Workers};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -65,6 +65,8 @@ const CLOSE_LINGER: Duration = Duration::from_secs(2);
 pub(super) struct Gauges {
     /// Sessions, those under way to it included.
     sessions: AtomicUsize,
+    /// Publications written to sockets, ever. Each worker counts its own: they share no line.
+    deliveries: AtomicU64,
     /// Bytes in its mailboxes.
     mailbox_bytes: AtomicUsize,
     /// Bytes in the largest of them, as of its last turn with one.

@@ -177,7 +177,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         Kind::Choice(&["disconnect", "drop_oldest"]),
         "disconnect",
         "What happens to a session whose mailbox is full: closed with 4101, or its oldest \
-         publications of the channel are dropped and pogo:gap says so",
+         publications of the channel are dropped and pogo:gap says so (they fill half of it at \
+         most, so that replies find room)",
     )
     .live(),
 ];

@@ -3,6 +3,7 @@
 //! (16 pieces cost the kernel more than copying 2 KiB); large ones leave vectored.
 
 use std::io::{self, IoSlice};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Worker;
@@ -66,7 +67,9 @@ impl Worker {
     }
 
     fn count(&self, sent: &Sent) {
-        self.metrics.deliveries.inc_by(sent.publications);
+        self.gauges
+            .deliveries
+            .fetch_add(sent.publications, Ordering::Relaxed);
         let now = Instant::now();
         for accepted in sent.accepted.iter().flatten() {
             let latency = now.saturating_duration_since(*accepted);

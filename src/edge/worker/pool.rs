@@ -214,6 +214,10 @@ impl Workers {
         metrics.on_scrape(move |metrics| {
             let bytes = i64::try_from(peers.mailbox_bytes()).unwrap_or(i64::MAX);
             metrics.mailbox_bytes.set(bytes);
+            let counts = peers.0.iter().map(|(_, gauges)| &gauges.deliveries);
+            let deliveries = counts.map(|count| count.load(Ordering::Relaxed)).sum();
+            let total = metrics.deliveries.inner();
+            total.store(deliveries, Ordering::Relaxed);
             if metrics.drain_remaining.get() > 0 {
                 let sessions = i64::try_from(peers.sessions()).unwrap_or(i64::MAX);
                 metrics.drain_remaining.set(sessions);

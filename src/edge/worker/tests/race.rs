@@ -65,7 +65,8 @@ fn joins_race_a_publisher_without_a_gap() {
     let mut round = 0_usize;
     while since.elapsed() < Duration::from_secs(1) {
         round += 1;
-        rig.broker.hold(round % 3 == 0, round % 2 == 0);
+        rig.broker
+            .hold(round.is_multiple_of(3), round.is_multiple_of(2));
         let count = clients.len();
         let (client, _) = &mut clients[round % count];
         for command in ["channel:unsubscribe", "channel:subscribe"] {
