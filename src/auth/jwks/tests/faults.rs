@@ -89,7 +89,7 @@ async fn until_a_first_fetch_succeeds_every_token_is_refused() {
         assert_eq!(refused, Some(AuthError::KeysUnavailable));
         // It recovers, and the token that comes then finds out.
         server.say(Answer::Body(key_set(&[P256.named("p")])));
-        assert_eq!(refusal(&authenticator, &good, after(20)).await, None);
+        assert_eq!(refusal(&authenticator, &good, after(40)).await, None);
     }
 }
 
