@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::slow_broker::SlowBroker;
 use super::*;
 use crate::broker::Draft;
 
@@ -45,22 +47,26 @@ impl Follower {
     }
 }
 
-#[test]
-fn joins_race_a_publisher_without_a_gap() {
-    let mut rig = Rig::new();
-    let mut clients: Vec<_> = (0..4).map(|_| (rig.join(), Follower::default())).collect();
-    let stop = Arc::new(AtomicBool::new(false));
-    let (broker, stopped) = (rig.broker.clone(), stop.clone());
-    let publisher = std::thread::spawn(move || {
+/// Publishes until it is told to stop.
+fn publish_on(broker: Arc<SlowBroker>, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
         let mut n = 0;
-        while !stopped.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             n += 1;
             broker.publish_now(draft(n));
             if n % 64 == 0 {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
-    });
+    })
+}
+
+#[test]
+fn joins_race_a_publisher_without_a_gap() {
+    let mut rig = Rig::new();
+    let mut clients: Vec<_> = (0..4).map(|_| (rig.join(), Follower::default())).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = publish_on(rig.broker.clone(), stop.clone());
     let since = Instant::now();
     let mut round = 0_usize;
     while since.elapsed() < Duration::from_secs(1) {
