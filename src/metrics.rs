@@ -5,8 +5,11 @@
 //! time ([`Metrics::on_scrape`]); the rest holds a handle taken once from its family.
 
 mod classic;
+mod latency;
 #[cfg(test)]
 mod tests;
+
+pub use latency::{Latency, Recorder};
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +19,6 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -102,7 +104,7 @@ pub struct Metrics {
     pub channels: Gauge,
     pub publications: Counter,
     pub deliveries: Counter,
-    pub delivery_latency: Histogram,
+    pub delivery_latency: Latency,
     pub commands: Family<CommandLabels, Counter>,
     pub command_errors: Family<ErrorLabel, Counter>,
     pub disconnects: Family<CodeLabel, Counter>,
@@ -146,14 +148,12 @@ impl Metrics {
     /// Registers every metric. Each server has its own set, so that several live in one process.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("pogo");
-        // From a quarter of a millisecond to 16 s, by doubling.
-        let buckets = prometheus_client::metrics::histogram::exponential_buckets(0.000_25, 2.0, 17);
         let mut metrics = Self {
             sessions: Family::default(),
             channels: Gauge::default(),
             publications: Counter::default(),
             deliveries: Counter::default(),
-            delivery_latency: Histogram::new(buckets),
+            delivery_latency: Latency::default(),
             commands: Family::default(),
             command_errors: Family::default(),
             disconnects: Family::default(),

@@ -1,5 +1,7 @@
 //! The names of section 9, in both of the texts that scrapers read.
 
+use std::time::Duration;
+
 use super::*;
 
 /// Section 9 of the contract, and what is beside it.
@@ -64,7 +66,10 @@ fn the_names_are_the_contracts() {
         status: "200".into(),
     };
     metrics.gateway_requests.get_or_create(&labels).inc();
-    metrics.delivery_latency.observe(0.001);
+    metrics
+        .delivery_latency
+        .recorder()
+        .observe(Duration::from_millis(1));
     metrics.set_bound("sessions", 10);
     let text = metrics.encode();
     for line in LINES {
