@@ -44,7 +44,7 @@ use timers::Timers;
 use crate::clock::Now;
 use crate::code::CloseCode;
 use crate::hub::{WorkerId, WorkerMessage};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Recorder};
 use crate::protocol::frame;
 use crate::session::{Effect, Shared};
 use crate::session_id::SessionId;
@@ -82,6 +82,7 @@ struct Worker {
     services: Arc<Services>,
     shared: Arc<Shared>,
     metrics: Metrics,
+    latency: Recorder,
     gauges: Arc<Gauges>,
     peers: Arc<pool::Peers>,
     inbox: Arc<Inbox>,

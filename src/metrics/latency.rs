@@ -55,7 +55,10 @@ fn bucket(nanoseconds: u64) -> usize {
 }
 
 impl EncodeMetric for Latency {
-    #[allow(clippy::cast_precision_loss, reason = "a sum of years is still good to a second")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a sum of years is still good to a second"
+    )]
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
         let mut buckets = [(0.0, 0); BUCKETS];
         for (place, bucket) in buckets.iter_mut().enumerate() {

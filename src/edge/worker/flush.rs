@@ -73,7 +73,7 @@ impl Worker {
         let now = Instant::now();
         for accepted in sent.accepted.iter().flatten() {
             let latency = now.saturating_duration_since(*accepted);
-            self.metrics.delivery_latency.observe(latency.as_secs_f64());
+            self.latency.observe(latency);
         }
     }
 

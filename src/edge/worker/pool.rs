@@ -116,6 +116,7 @@ impl Worker {
             services: seed.context,
             shared: services.shared.clone(),
             metrics: services.metrics.clone(),
+            latency: services.metrics.delivery_latency.recorder(),
             gauges: seed.gauges,
             peers: seed.peers,
             inbox: seed.inbox,
