@@ -15,6 +15,7 @@
 )]
 
 mod channels;
+mod attacks;
 mod cli;
 mod control;
 mod drain;

@@ -2,90 +2,14 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, Connect, SECRET, Token, eventually};
-
-/// A port that nobody listens on just now.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-/// A running `pogo serve`; dropping it kills it.
-struct Process {
-    child: Child,
-    edge: SocketAddr,
-    folder: TempDir,
-}
-
-impl Process {
-    /// Starts with `settings` and, where given, at most so many open files.
-    async fn start(settings: &str, files: Option<u32>) -> Self {
-        let folder = TempDir::new().unwrap();
-        let edge = free_address();
-        let path = folder.path().join("pogo.toml");
-        std::fs::write(&path, whole(edge, settings)).unwrap();
-        let limit = files.map_or(String::new(), |files| format!("ulimit -n {files}; "));
-        let script = format!("{limit}exec \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
-        command
-            .args([
-                "-c",
-                &script,
-                env!("CARGO_BIN_EXE_pogo"),
-                "serve",
-                "--config",
-            ])
-            .arg(&path);
-        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
-        let process = Self {
-            child: quiet.spawn().unwrap(),
-            edge,
-            folder,
-        };
-        eventually("it listens", || async { TcpStream::connect(edge).ok() }).await;
-        process
-    }
-
-    fn signal(&self, name: &str) {
-        let done = Command::new("kill")
-            .args([name, &self.child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(done.success());
-    }
-
-    async fn ended(&mut self) -> Option<i32> {
-        eventually("it ends", || {
-            let status = self.child.try_wait().unwrap();
-            async move { status }
-        })
-        .await
-        .code()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A whole configuration.
-fn whole(edge: SocketAddr, settings: &str) -> String {
-    format!(
-        "edge.listen = \"{edge}\"\ncontrol.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
-         auth.secret = \"{SECRET}\"\nlimits.allow = [\"127.0.0.0/8\"]\ndrain.period = \"200ms\"\n{settings}"
-    )
-}
+use crate::support::process::{Process, free_address, whole};
+use crate::support::{Client, Connect, Token, eventually};
 
 /// Runs `pogo` to its end.
 fn run(arguments: &[&str]) -> Output {
