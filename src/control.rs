@@ -31,6 +31,7 @@ pub use config::{Config, Limits, Tls};
 pub use tls::TlsError;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -141,11 +142,15 @@ impl Control {
             gate,
         };
         let shutdown = async {
-            shutdown.await;
-            for name in SERVICES {
-                health
-                    .set_service_status(name, ServingStatus::NotServing)
-                    .await;
+            let mut shutdown = pin!(shutdown);
+            // Unready from the start of a drain, which may be long before its end.
+            let draining = tokio::select! {
+                () = &mut shutdown => false,
+                () = self.node.draining() => true,
+            };
+            unhealthy(&health).await;
+            if draining {
+                shutdown.await;
             }
         };
         listen.run(listener, shutdown).await;
@@ -178,6 +183,14 @@ impl Control {
             .add_service(sized!(NodesServer))
             .prepare();
         Ok((health, routes))
+    }
+}
+
+async fn unhealthy(health: &HealthReporter) {
+    for name in SERVICES {
+        health
+            .set_service_status(name, ServingStatus::NotServing)
+            .await;
     }
 }
 

@@ -17,8 +17,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use bytes::Bytes;
 
@@ -146,7 +147,7 @@ pub struct Node {
 struct Own {
     id: Box<str>,
     started_at: Duration,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     config: Config,
     interests: Interests,
 }
@@ -166,7 +167,7 @@ impl Node {
         let own = Own {
             id: format!("{}{}", new_epoch()?, new_epoch()?).into(),
             started_at: Now::read().unix,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             interests: Interests::new(config.leave_delay),
             config,
         };
@@ -265,14 +266,20 @@ impl Node {
             id: self.own.id.clone(),
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.own.started_at,
-            draining: self.own.draining.load(Ordering::Relaxed),
+            draining: *self.own.draining.borrow(),
         }
     }
 
     /// Tells every session to go and has them closed over `period`.
     pub fn drain(&self, period: Duration) {
-        self.own.draining.store(true, Ordering::Relaxed);
+        self.own.draining.send_replace(true);
         self.hub.drain(period);
+    }
+
+    /// Ready once the node drains.
+    pub async fn draining(&self) {
+        // The sender lives as long as the node.
+        let _ = self.own.draining.subscribe().wait_for(|on| *on).await;
     }
 
     /// Sweeps at the configured interval until `shutdown` is ready.

@@ -146,6 +146,17 @@ async fn health_is_for_everyone() {
         soon(watch.next()).await.unwrap().unwrap().status(),
         ServingStatus::Serving
     );
+    rig.node.drain(Duration::ZERO);
+    assert_eq!(
+        soon(watch.next()).await.unwrap().unwrap().status(),
+        ServingStatus::NotServing
+    );
+    let still = clients
+        .nodes
+        .clone()
+        .list_nodes(pogo::control::proto::ListNodesRequest::default())
+        .await;
+    assert!(still.unwrap().into_inner().nodes[0].draining);
 
     rig.stop();
     soon(&mut rig.task).await.unwrap();
