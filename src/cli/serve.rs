@@ -42,7 +42,9 @@ async fn serve(config: Config, sources: Sources, out: &mut Output) -> Result<(),
     let stop = interrupted()?;
     let server = Server::bind(config.clone()).await;
     let server = server.map_err(|error| CliError::Failed(chain(&error)))?;
-    banner::show(&config, &server.addresses(), out)?;
+    let at = server.addresses();
+    tracing::info!(edge = %at.edge, control = %at.control, admin = %at.admin, "listening");
+    banner::show(&config, &at, out)?;
     let watching = tokio::spawn(reload::watch(
         sources,
         config,
