@@ -126,7 +126,14 @@ fn a_drain_is_spread_over_its_period() {
 
 #[test]
 fn a_stop_waits_for_no_operation() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(&Setup {
+        config: crate::edge::Config {
+            // It must not be the operation's own end that is waited for.
+            operation_timeout: Duration::from_secs(3_600),
+            ..crate::edge::Config::default()
+        },
+        ..Setup::default()
+    });
     let mut client = rig.join();
     rig.broker.hold(true, true);
     client.send(&json!({"id": 1, "event": "channel:subscribe", "channel": "log-a"}));
