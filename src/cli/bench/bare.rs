@@ -52,8 +52,10 @@ impl BareSend {
         shares.resize_with(self.threads.max(1), Vec::new);
         let threads = shares.len();
         for index in 0..self.sockets {
-            let (socket, _) = listener.accept().map_err(failed)?;
+            let (mut socket, _) = listener.accept().map_err(failed)?;
             socket.set_nodelay(true).map_err(failed)?;
+            // The reader waits for it: connecting ahead of this loop would overflow the backlog.
+            socket.write_all(&[FILL]).map_err(failed)?;
             shares[index % threads].push(socket);
         }
         let length = self.length;
@@ -90,7 +92,9 @@ impl BareRead {
         super::raise_limits();
         let mut sockets = Vec::with_capacity(self.sockets);
         for _ in 0..self.sockets {
-            sockets.push(TcpStream::connect(self.address).map_err(failed)?);
+            let mut socket = TcpStream::connect(self.address).map_err(failed)?;
+            socket.read_exact(&mut [0]).map_err(failed)?;
+            sockets.push(socket);
         }
         out.line("ready")?;
         let mut buffer = Vec::new();

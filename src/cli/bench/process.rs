@@ -158,7 +158,8 @@ impl Process {
             let Some(id) = id.and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if self.threads.contains_key(&id) {
+            if let Some(thread) = self.threads.get_mut(&id) {
+                thread.rename(&path);
                 continue;
             }
             // A thread may end while it is looked at.
@@ -172,14 +173,22 @@ impl Process {
 
 impl Thread {
     fn open(path: &std::path::Path) -> io::Result<Self> {
-        let name = fs::read_to_string(path.join("comm"))?;
-        let numbers = |c: char| c.is_ascii_digit() || c == '-' || c == '\n';
-        Ok(Self {
-            name: name.trim_end_matches(numbers).to_owned(),
+        let mut thread = Self {
+            name: String::new(),
             schedstat: File::open(path.join("schedstat"))?,
             stat: File::open(path.join("stat"))?,
             used: 0,
-        })
+        };
+        thread.rename(path);
+        Ok(thread)
+    }
+
+    /// A thread gets its name some time after it has begun.
+    fn rename(&mut self, path: &std::path::Path) {
+        if let Ok(name) = fs::read_to_string(path.join("comm")) {
+            let numbers = |c: char| c.is_ascii_digit() || c == '-' || c == '\n';
+            name.trim_end_matches(numbers).clone_into(&mut self.name);
+        }
     }
 
     /// Reads the run time; that of an ended thread stays what it was.

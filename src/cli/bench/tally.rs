@@ -73,19 +73,24 @@ pub(super) fn percentiles(times: &Histogram<u64>) -> Value {
 
 /// The same for people.
 pub(super) fn shown(times: &Histogram<u64>) -> String {
-    let at = |quantile| milliseconds(times.value_at_quantile(quantile));
+    let at = |quantile| duration(times.value_at_quantile(quantile));
     format!(
         "p50 {}, p90 {}, p99 {}, p99.9 {}, most {}",
         at(0.5),
         at(0.9),
         at(0.99),
         at(0.999),
-        milliseconds(times.max())
+        duration(times.max())
     )
 }
 
-fn milliseconds(nanos: u64) -> String {
-    format!("{:.2} ms", nanos as f64 / 1e6)
+fn duration(nanos: u64) -> String {
+    let micros = nanos as f64 / 1e3;
+    match micros {
+        ..1e3 => format!("{micros:.0} µs"),
+        ..1e6 => format!("{:.2} ms", micros / 1e3),
+        _ => format!("{:.2} s", micros / 1e6),
+    }
 }
 
 fn micros(nanos: u64) -> f64 {
