@@ -58,6 +58,8 @@ enum Command {
     BareRead(bare::BareRead),
     #[command(hide = true)]
     BareGrpc,
+    #[command(hide = true)]
+    Keep(spawn::Keep),
 }
 
 impl BenchArguments {
@@ -71,6 +73,7 @@ impl BenchArguments {
             Command::BareSend(bare) => bare.run(out),
             Command::BareRead(bare) => bare.run(out),
             Command::BareGrpc => bare_grpc::run(out),
+            Command::Keep(keep) => keep.run(out),
         }
     }
 }

@@ -119,7 +119,7 @@ struct Told {
 
 impl Told {
     fn start(arguments: &[String]) -> Result<Self, CliError> {
-        let mut command = spawn::program(None)?;
+        let mut command = spawn::program()?;
         command.arg("bench").args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;

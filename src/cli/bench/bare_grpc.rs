@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -35,9 +36,9 @@ pub(super) struct BareService {
 
 impl BareService {
     pub(super) fn start() -> Result<Self, CliError> {
-        let mut command = spawn::program(None)?;
+        let mut command = spawn::program()?;
         command.args(["bench", "bare-grpc"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let mut url = String::new();
         if let Some(output) = child.stdout.take() {
@@ -77,9 +78,13 @@ pub(super) fn run(out: &mut Output) -> Result<(), CliError> {
                 let _ = stream.set_nodelay(true);
             })
         });
+        // The end of stdin is the end of the run, however that came.
+        let over = async {
+            let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+        };
         tonic::transport::Server::builder()
             .add_service(PublisherServer::new(Nothing))
-            .serve_with_incoming(connections)
+            .serve_with_incoming_shutdown(connections, over)
             .await
             .map_err(failed)
     })
