@@ -14,6 +14,7 @@
     reason = "a test fails by panicking, and says why on its output"
 )]
 
+mod bench;
 mod channels;
 mod attacks;
 mod cli;
