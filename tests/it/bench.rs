@@ -50,7 +50,10 @@ fn publications_are_taken_by_stream_and_by_call() {
     let lines = bench("publish --spawn --raw --count 200 --channels 7");
     let calls: Vec<_> = lines.iter().map(|line| &line["call"]).collect();
     assert_eq!(calls, ["stream", "unary"]);
-    for side in lines.iter().flat_map(|line| [&line["server"], &line["raw"]]) {
+    for side in lines
+        .iter()
+        .flat_map(|line| [&line["server"], &line["raw"]])
+    {
         assert!(side["cpu_us"].as_f64().unwrap() > 0.0, "{side}");
     }
 }
