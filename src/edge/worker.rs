@@ -69,7 +69,7 @@ pub(super) struct Gauges {
     deliveries: AtomicU64,
     /// Bytes in its mailboxes.
     mailbox_bytes: AtomicUsize,
-    /// Bytes in the largest of them, as of its last turn with one.
+    /// At least the bytes in the largest of them; exact when it has just been looked for.
     largest: AtomicUsize,
 }
 

@@ -14,8 +14,10 @@ impl Worker {
             .gauges
             .mailbox_bytes
             .swap(self.mailbox_bytes, Ordering::Relaxed);
+        // Told always: who asks for relief must not take a quiet worker for an empty one. It may
+        // be too much by now, never too little; being asked corrects it.
+        self.gauges.largest.store(self.largest, Ordering::Relaxed);
         if self.mailbox_bytes > before && self.peers.mailbox_bytes() > self.mailbox_total_bytes {
-            self.gauges.largest.store(self.largest, Ordering::Relaxed);
             self.peers.cut_largest();
         }
     }

@@ -82,3 +82,30 @@ fn cutting_ends_however_many_must_go() {
     drop(clients);
     rig.assert_empty();
 }
+
+#[test]
+fn a_worker_that_is_quiet_is_not_passed_over() {
+    let mut rig = capped(150 * 1024);
+    let mut large = rig.narrow_on(0);
+    let mut small = rig.narrow_on(1);
+    rig.subscribe(&mut large, "b");
+    rig.subscribe(&mut small, "a");
+    let data = json!("x".repeat(1_000));
+    // Together still within the cap, so that this worker has had nothing to complain of.
+    while rig.workers[0].mailbox_bytes < 100 * 1024 {
+        rig.publish("b", &data);
+        rig.settle();
+    }
+    for _ in 0..300 {
+        rig.publish("a", &data);
+        rig.settle();
+        assert!(held(&rig) <= 150 * 1024, "{}", held(&rig));
+        if rig.workers[0].by_id.is_empty() {
+            break;
+        }
+        assert_eq!(rig.workers[1].by_id.len(), 1, "the smaller one was cut");
+    }
+    assert!(rig.workers[0].by_id.is_empty(), "nobody was cut");
+    drop((large, small));
+    rig.assert_empty();
+}
