@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +25,11 @@ use crate::limits::{DenyList, Limits};
 use crate::metrics::Metrics;
 use crate::node::{Node, NodeError};
 use crate::session::Shared;
+
+/// Connections that wait in the kernel while all handshakes are under way; the kernel cuts it to
+/// `net.core.somaxconn`. With the library's own 128, most of a storm of reconnects waits for a SYN
+/// that is sent again after a second or more.
+const BACKLOG: u32 = 16_384;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +120,8 @@ impl Server {
     /// [`StartError`] says what is in the way.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         raise_open_files();
-        let edge = listen("the edge", config.edge.listen).await?;
-        let control = listen("the control plane", config.control.listen).await?;
+        let edge = listen("the edge", config.edge.listen)?;
+        let control = listen("the control plane", config.control.listen)?;
         let metrics = Metrics::new();
         let (parts, workers) = build(&config, &metrics).await?;
         let node = parts.node.clone();
@@ -322,13 +327,23 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     ))
 }
 
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source| StartError::Listen {
+fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let open = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // A restart must not wait for the last server's connections to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|source| StartError::Listen {
         what,
         address,
         source,
-    };
-    TcpListener::bind(address).await.map_err(failed)
+    })
 }
 
 fn local(

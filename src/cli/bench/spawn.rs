@@ -55,12 +55,12 @@ impl Spawned {
         // By the environment: what stands on a command line can be read by everyone.
         command.env("POGO__AUTH__SECRET", &secret);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut keeper = command.spawn().map_err(failed)?;
+        let mut keeper = command.spawn().map_err(|error| failed(&error))?;
         let (mut pid, mut said) = (0, Value::Null);
         if let Some(output) = keeper.stdout.take() {
             // The keeper says the process id, the server where it listens.
             for line in BufReader::new(output).lines().take(2) {
-                let line = line.map_err(failed)?;
+                let line = line.map_err(|error| failed(&error))?;
                 match line.parse() {
                     Ok(number) => pid = number,
                     Err(_) => said = serde_json::from_str(&line).unwrap_or_default(),
@@ -112,7 +112,7 @@ impl Keep {
             .args(self.arguments)
             .stdin(Stdio::null())
             .spawn()
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         let told = out.line(&server.id().to_string());
         let mut nothing = Vec::new();
         // However it ends, the run is over.
@@ -122,7 +122,7 @@ impl Keep {
     }
 }
 
-fn failed(error: std::io::Error) -> CliError {
+fn failed(error: &std::io::Error) -> CliError {
     CliError::Failed(format!("the server cannot be started: {error}"))
 }
 
