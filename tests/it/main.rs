@@ -14,9 +14,9 @@
     reason = "a test fails by panicking, and says why on its output"
 )]
 
+mod attacks;
 mod bench;
 mod channels;
-mod attacks;
 mod cli;
 mod control;
 mod drain;
