@@ -56,6 +56,7 @@ enum Command {
     BareSend(bare::BareSend),
     #[command(hide = true)]
     BareRead(bare::BareRead),
+    /// The bare service (started by the run itself)
     #[command(hide = true)]
     BareGrpc,
     #[command(hide = true)]

@@ -19,10 +19,13 @@ const FILL: u8 = 0x81;
 /// The sending process (started by the run itself).
 #[derive(Debug, clap::Args)]
 pub(super) struct BareSend {
+    /// Threads that send
     #[arg(long)]
     threads: usize,
+    /// Sockets that they share
     #[arg(long)]
     sockets: usize,
+    /// Bytes of a frame
     #[arg(long)]
     length: usize,
 }
@@ -30,10 +33,13 @@ pub(super) struct BareSend {
 /// The reading process (started by the run itself).
 #[derive(Debug, clap::Args)]
 pub(super) struct BareRead {
+    /// Where the sending process listens
     #[arg(long)]
     address: SocketAddr,
+    /// Sockets to open
     #[arg(long)]
     sockets: usize,
+    /// Bytes of a frame
     #[arg(long)]
     length: usize,
 }

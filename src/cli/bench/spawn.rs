@@ -99,7 +99,9 @@ impl Drop for Spawned {
 /// The keeper (started by the run itself).
 #[derive(Debug, clap::Args)]
 pub(super) struct Keep {
+    /// The server's binary
     program: PathBuf,
+    /// What it is started with
     #[arg(last = true)]
     arguments: Vec<String>,
 }
