@@ -35,6 +35,7 @@ use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use client::{Client, Phase};
+use flush::Written;
 use inbox::{Inbox, Input};
 use mailbox::{Bounds, SpareRings};
 use operations::Services;
@@ -83,6 +84,8 @@ struct Worker {
     shared: Arc<Shared>,
     metrics: Metrics,
     latency: Recorder,
+    /// What the current pass has written.
+    written: Written,
     gauges: Arc<Gauges>,
     peers: Arc<pool::Peers>,
     inbox: Arc<Inbox>,

@@ -39,11 +39,13 @@ impl Latency {
 }
 
 impl Recorder {
-    /// Counts `latency`.
-    pub fn observe(&self, latency: Duration) {
+    /// Counts `latency`, `count` times.
+    pub fn observe(&self, latency: Duration, count: u64) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.0.buckets[bucket(nanoseconds)].fetch_add(1, Ordering::Relaxed);
-        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.0.buckets[bucket(nanoseconds)].fetch_add(count, Ordering::Relaxed);
+        self.0
+            .nanoseconds
+            .fetch_add(nanoseconds.saturating_mul(count), Ordering::Relaxed);
     }
 }
 

@@ -69,7 +69,7 @@ fn the_names_are_the_contracts() {
     metrics
         .delivery_latency
         .recorder()
-        .observe(Duration::from_millis(1));
+        .observe(Duration::from_millis(1), 1);
     metrics.set_bound("sessions", 10);
     let text = metrics.encode();
     for line in LINES {

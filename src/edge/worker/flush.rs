@@ -28,6 +28,7 @@ impl Worker {
         if self.dirty.is_empty() {
             self.dirty = dirty;
         }
+        self.count_written();
     }
 
     fn flush_one(&mut self, key: u32) {
@@ -44,15 +45,11 @@ impl Worker {
             // The turn may have begun a while ago.
             expired = client.mailbox.drop_expired(Instant::now());
         }
-        let mut sent = Sent::default();
-        let result = write_out(client, &mut self.cork, &mut sent);
+        let result = write_out(client, &mut self.cork, &mut self.written);
         client.mailbox.release(&mut self.spare_rings, SPARE_RINGS);
         self.mailbox_bytes = self.mailbox_bytes + client.mailbox.bytes() - before;
         let closed = client.phase != Phase::Open && client.mailbox.is_empty();
         self.count_lost(expired, 0);
-        if sent.publications > 0 {
-            self.count(&sent);
-        }
         match result {
             Ok(()) if closed => self.linger(key),
             Ok(()) => {}
@@ -66,15 +63,20 @@ impl Worker {
         }
     }
 
-    fn count(&self, sent: &Sent) {
-        self.gauges
-            .deliveries
-            .fetch_add(sent.publications, Ordering::Relaxed);
-        let now = Instant::now();
-        for accepted in sent.accepted.iter().flatten() {
-            let latency = now.saturating_duration_since(*accepted);
-            self.latency.observe(latency);
+    /// Counts what the pass has written, with one reading of the clock for all of it.
+    fn count_written(&mut self) {
+        if self.written.0.is_empty() {
+            return;
         }
+        let now = Instant::now();
+        let mut deliveries = 0;
+        for (accepted, count) in self.written.0.drain(..) {
+            let latency = now.saturating_duration_since(accepted);
+            self.latency.observe(latency, count);
+            deliveries += count;
+        }
+        let total = &self.gauges.deliveries;
+        total.fetch_add(deliveries, Ordering::Relaxed);
     }
 
     /// Our close frame is written: the peer may answer it, then the socket goes.
@@ -92,33 +94,31 @@ impl Worker {
     }
 }
 
-/// What a flush wrote.
+/// Publications written in a pass: when they were accepted, and how many in a row were then. A
+/// channel's subscribers come one after another, so that there are few runs.
 #[derive(Default)]
-struct Sent {
-    publications: u64,
-    /// When the first few of them were accepted; more of one flush say nothing new.
-    accepted: [Option<Instant>; 4],
-}
+pub(super) struct Written(Vec<(Instant, u64)>);
 
-impl Sent {
-    fn add(&mut self, kind: Kind) {
-        if let Kind::Publication { accepted, .. } = kind {
-            if let Some(free) = self.accepted.iter_mut().find(|place| place.is_none()) {
-                *free = Some(accepted);
-            }
-            self.publications += 1;
+impl Written {
+    fn add(&mut self, kind: &Kind) {
+        let Kind::Publication { accepted, .. } = kind else {
+            return;
+        };
+        match self.0.last_mut() {
+            Some((last, count)) if last == accepted => *count += 1,
+            _ => self.0.push((*accepted, 1)),
         }
     }
 }
 
 /// Writes until the mailbox is empty or the socket takes no more.
-fn write_out(client: &mut Client, cork: &mut Vec<u8>, sent: &mut Sent) -> io::Result<()> {
+fn write_out(client: &mut Client, cork: &mut Vec<u8>, written: &mut Written) -> io::Result<()> {
     while !client.mailbox.is_empty() {
-        let written = write_once(&client.mailbox, &mut client.transport, cork)?;
-        if written == 0 {
+        let length = write_once(&client.mailbox, &mut client.transport, cork)?;
+        if length == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        client.mailbox.advance(written, |kind| sent.add(kind));
+        client.mailbox.advance(length, |kind| written.add(&kind));
     }
     client.transport.settle()
 }

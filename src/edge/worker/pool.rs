@@ -10,6 +10,7 @@ use mio::{Poll, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
+use super::flush::Written;
 use super::inbox::{Inbox, Input};
 use super::mailbox::Bounds;
 use super::operations::Services;
@@ -117,6 +118,7 @@ impl Worker {
             shared: services.shared.clone(),
             metrics: services.metrics.clone(),
             latency: services.metrics.delivery_latency.recorder(),
+            written: Written::default(),
             gauges: seed.gauges,
             peers: seed.peers,
             inbox: seed.inbox,
