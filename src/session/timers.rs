@@ -30,13 +30,13 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// The first ping comes at a moment of the first interval that depends on the session, so
-    /// that sessions that came together are not pinged together.
+    /// The first ping comes at a moment of the first interval's second half that depends on the
+    /// session, so that sessions that came together are not pinged together.
     pub(super) fn new(id: SessionId, settings: &Settings, now: Now) -> Self {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         let share = (hasher.finish() % 1024) as u32 + 1;
-        let first = settings.ping_interval / 1024 * share;
+        let first = settings.ping_interval / 2 + settings.ping_interval / 2048 * share;
         Self {
             ping_at: now.instant + first,
             heard: true,
