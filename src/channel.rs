@@ -18,6 +18,22 @@ pub const MAX_CHANNEL_BYTES: usize = 200;
 pub const MAX_URI_BYTES: usize = 1024;
 /// Longest event name in bytes.
 pub const MAX_EVENT_BYTES: usize = 200;
+/// The native protocol's commands: their names are never those of a client's publication.
+pub const COMMANDS: [&str; 13] = [
+    "auth",
+    "bind",
+    "unbind",
+    "channel:subscribe",
+    "channel:unsubscribe",
+    "channel:presence",
+    "channel:history",
+    "index",
+    "show",
+    "create",
+    "update",
+    "delete",
+    "ping",
+];
 /// Event names starting with one of these belong to a protocol; no publisher may use them.
 const RESERVED_EVENTS: [&str; 4] = ["pogo:", "channel:", "pusher:", "pusher_internal:"];
 

@@ -22,26 +22,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::channel::COMMANDS;
 use crate::code::{CloseCode, ErrorCode};
-
-/// Every `event` of [`CommandLabels`]: the commands, a client's publication, and all else.
-const COMMANDS: [&str; 15] = [
-    "auth",
-    "bind",
-    "unbind",
-    "channel:subscribe",
-    "channel:unsubscribe",
-    "channel:presence",
-    "channel:history",
-    "index",
-    "show",
-    "create",
-    "update",
-    "delete",
-    "ping",
-    "publish",
-    "other",
-];
 
 /// `{code}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -244,7 +226,7 @@ impl Metrics {
     /// Series whose labels are known are there from the start, so that the first event is an
     /// increase and no alert waits for a name that never came.
     fn begin_at_zero(&self) {
-        for event in COMMANDS {
+        for event in COMMANDS.into_iter().chain(["publish", "other"]) {
             for status in ["ok", "error"] {
                 let _ = self
                     .commands

@@ -6,27 +6,10 @@ use std::time::Duration;
 use super::pending::Ticket;
 use super::refusal::Refusal;
 use super::{Effect, Message, Session, Stage};
-use crate::channel::ChannelName;
+use crate::channel::{COMMANDS, ChannelName};
 use crate::clock::Now;
 use crate::code::{CloseCode, ErrorCode};
 use crate::protocol::{self, Command, Reply, Spelling};
-
-/// The contract's table: its names are never those of a client's publication.
-const TABLE: [&str; 13] = [
-    "auth",
-    "bind",
-    "unbind",
-    "channel:subscribe",
-    "channel:unsubscribe",
-    "channel:presence",
-    "channel:history",
-    "index",
-    "show",
-    "create",
-    "update",
-    "delete",
-    "ping",
-];
 
 /// What a command names.
 #[derive(Debug)]
@@ -139,7 +122,7 @@ impl Session {
 
 /// The metric's label: a name of the table, `publish` or `other`.
 fn label(command: &Command<'_>) -> &'static str {
-    let named = TABLE.into_iter().find(|name| *name == command.event);
+    let named = COMMANDS.into_iter().find(|name| *name == command.event);
     let addressed = command.channel.is_some() || command.uri.is_some();
     named.unwrap_or(if addressed { "publish" } else { "other" })
 }
@@ -161,7 +144,7 @@ fn check_keys(command: &Command<'_>) -> Result<(), Refusal> {
         _ => &["channel", "uri"],
     };
     // A publication's own name may be long, and is the client's.
-    let shown = if TABLE.contains(&event) {
+    let shown = if COMMANDS.contains(&event) {
         event
     } else {
         "a publication"
@@ -181,7 +164,7 @@ fn check_keys(command: &Command<'_>) -> Result<(), Refusal> {
     match given.iter().filter(|(_, there)| *there).count() {
         1 => Ok(()),
         0 if allowed.is_empty() => Ok(()),
-        0 if TABLE.contains(&event) => Err(Refusal::bad_request(format!(
+        0 if COMMANDS.contains(&event) => Err(Refusal::bad_request(format!(
             "`{event}` needs a `{}`; add it.",
             allowed[0]
         ))),
