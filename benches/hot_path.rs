@@ -43,6 +43,7 @@ fn encode(c: &mut Criterion) {
     let wire = Wire {
         encoding: Encoding::Json,
         spelling: Spelling::Channel,
+        deflate: false,
     };
     for size in [128, 1024, 16 * 1024] {
         let publication = publication(&channel, size);

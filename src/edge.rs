@@ -64,6 +64,8 @@ pub struct Config {
     pub max_handshakes: usize,
     /// Most sessions on this node.
     pub max_sessions: usize,
+    /// Whether permessage-deflate is granted to who offers it.
+    pub compression: bool,
     /// How long the broker or a key server may take over one command.
     pub operation_timeout: Duration,
     /// Most frames that one message may come in.
@@ -101,6 +103,7 @@ impl Default for Config {
             header_deadline: Duration::from_secs(5),
             max_handshakes: 256,
             max_sessions: 100_000,
+            compression: false,
             operation_timeout: Duration::from_secs(10),
             max_fragments: 64,
             demo_page: None,
@@ -109,11 +112,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What a client may send.
-    pub fn frame_limits(&self) -> frame::Limits {
+    /// What a client may send; `deflate`: it negotiated permessage-deflate.
+    pub fn frame_limits(&self, deflate: bool) -> frame::Limits {
         frame::Limits {
             max_message_bytes: self.max_frame_bytes,
             max_fragments: self.max_fragments,
+            deflate,
             ..frame::Limits::default()
         }
     }

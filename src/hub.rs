@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use crate::channel::{ChannelName, Pattern};
 use crate::event_log::{Details, EventKind, EventLog};
 use crate::metrics::Metrics;
+use crate::protocol::deflate::Deflater;
 use crate::publication::{Admission, Deliver, Publication};
 use interest::Interests;
 use watcher::Watchers;
@@ -60,6 +61,9 @@ pub struct Config {
     pub watcher_gaps: usize,
     /// How long a worker may take to answer (`hub.answer_timeout`).
     pub answer_timeout: Duration,
+    /// From how many bytes on publications are compressed for those who take it so
+    /// (`edge.compression_min_bytes`).
+    pub compression_min_bytes: usize,
 }
 
 impl Default for Config {
@@ -74,6 +78,7 @@ impl Default for Config {
             watcher_bytes: 8 << 20,
             watcher_gaps: 1_024,
             answer_timeout: Duration::from_secs(5),
+            compression_min_bytes: 256,
         }
     }
 }
@@ -108,6 +113,7 @@ pub struct Hub {
     watchers: Watchers,
     budget: Arc<Semaphore>,
     budget_size: usize,
+    deflater: Arc<Deflater>,
 }
 
 impl Hub {
@@ -129,6 +135,7 @@ impl Hub {
         Self {
             events: Arc::new(EventLog::new(config.events)),
             watchers: Watchers::default(),
+            deflater: Arc::new(Deflater::new(config.compression_min_bytes, &metrics)),
             budget,
             budget_size,
             workers: [const { OnceLock::new() }; MAX_WORKERS],
@@ -256,7 +263,8 @@ impl Deliver for Hub {
         if workers == 0 {
             return 0;
         }
-        let delivery = Arc::new(Delivery::new(publication, admission));
+        let deflater = Arc::clone(&self.deflater);
+        let delivery = Arc::new(Delivery::new(publication, admission, deflater));
         while workers != 0 {
             let id = workers.trailing_zeros() as usize;
             workers &= workers - 1;

@@ -93,6 +93,8 @@ pub struct Metrics {
     pub expired_publications: Counter,
     pub dropped_publications: Counter,
     pub rate_limited: Family<WhatLabel, Counter>,
+    pub compression: Family<WhatLabel, Counter>,
+    pub compressed_sessions: Gauge,
     pub mailbox_bytes: Gauge,
     pub gateway_requests: Family<EndpointLabels, Counter>,
     pub gateway_cache: Family<ResultLabel, Counter>,
@@ -142,6 +144,8 @@ impl Metrics {
             expired_publications: Counter::default(),
             dropped_publications: Counter::default(),
             rate_limited: Family::default(),
+            compression: Family::default(),
+            compressed_sessions: Gauge::default(),
             mailbox_bytes: Gauge::default(),
             gateway_requests: Family::default(),
             gateway_cache: Family::default(),
@@ -283,6 +287,17 @@ impl Metrics {
             "rate_limited",
             "What was refused because of a rate or connection limit",
             self.rate_limited.clone(),
+        );
+        registry.register_with_unit(
+            "compression",
+            "What was compressed or inflated, before and after",
+            Unit::Bytes,
+            self.compression.clone(),
+        );
+        registry.register(
+            "compressed_sessions",
+            "Open sessions that negotiated permessage-deflate",
+            self.compressed_sessions.clone(),
         );
         registry.register_with_unit(
             "mailbox",

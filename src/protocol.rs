@@ -5,6 +5,7 @@
 //! type knows the encoding; payload data stays raw JSON text on its way through.
 
 mod command;
+pub mod deflate;
 mod event;
 pub mod frame;
 mod json;
@@ -20,13 +21,16 @@ use bytes::Bytes;
 use crate::code::CloseCode;
 use crate::publication::Publication;
 
-/// How publications are spelled to a session: its encoding, and `channel` or `uri`.
+/// How publications are spelled to a session: its encoding, `channel` or `uri`, and whether it takes
+/// them compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wire {
     /// The encoding.
     pub encoding: Encoding,
     /// Which key names the channel.
     pub spelling: Spelling,
+    /// Whether permessage-deflate was negotiated.
+    pub deflate: bool,
 }
 
 /// The encoding of a session, fixed by its subprotocol.
@@ -57,15 +61,16 @@ pub enum Message<'a> {
 
 impl Wire {
     /// How many there are.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 4;
 
     /// A number below [`Self::COUNT`].
     pub const fn index(self) -> usize {
         let Encoding::Json = self.encoding;
-        match self.spelling {
+        let spelling = match self.spelling {
             Spelling::Channel => 0,
             Spelling::Uri => 1,
-        }
+        };
+        spelling + 2 * self.deflate as usize
     }
 }
 
@@ -116,7 +121,7 @@ pub fn encode(encoding: Encoding, event: &Event<'_>) -> Bytes {
     }
 }
 
-/// The whole WebSocket frame of a push.
+/// The whole WebSocket frame of a push, not compressed.
 pub fn encode_publication(wire: Wire, publication: &Publication) -> Bytes {
     encode(
         wire.encoding,

@@ -44,6 +44,7 @@ fn owned(incoming: Incoming<'_>) -> (u8, Vec<u8>) {
     match incoming {
         Incoming::Text(text) => (1, text.into()),
         Incoming::Binary(bytes) => (2, bytes.into()),
+        Incoming::Deflated { is_text, bytes } => (if is_text { 3 } else { 4 }, bytes.into()),
         Incoming::Close(code) => (8, code.unwrap_or(0).to_be_bytes().into()),
         Incoming::Ping(bytes) => (9, bytes.into()),
         Incoming::Pong(bytes) => (10, bytes.into()),

@@ -22,6 +22,8 @@ pub struct Connection {
     pub address: IpAddr,
     /// What the subprotocol chose.
     pub encoding: Encoding,
+    /// Whether permessage-deflate was negotiated.
+    pub deflate: bool,
     /// What became of the handshake's token.
     pub credential: Credential,
     /// The address's slot; dropping it gives the slot back.

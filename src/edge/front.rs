@@ -50,6 +50,7 @@ pub struct Front {
 pub(super) struct Ticket {
     pub(super) address: IpAddr,
     pub(super) encoding: Encoding,
+    pub(super) deflate: bool,
     pub(super) credential: Credential,
     pub(super) permit: ConnectionPermit,
 }
@@ -173,6 +174,7 @@ impl Front {
         let ticket = Ticket {
             address,
             encoding: handshake.encoding,
+            deflate: handshake.extensions.is_some(),
             credential: self.credential(&handshake.token, address).await?,
             permit,
         };

@@ -1,12 +1,15 @@
 //! The WebSocket handshake (RFC 6455, section 4.2): a request's head in, what to upgrade to or a
 //! refusal out. No I/O, and no token leaves this module but for the authenticator.
 
+mod deflate;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, ORIGIN,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
@@ -29,6 +32,8 @@ pub(super) struct Handshake {
     /// up a connection for which they offered some (WHATWG WebSockets, "establish"), so clients
     /// offer an encoding beside `pogo.bearer.…`.
     pub(super) subprotocol: Option<&'static str>,
+    /// `Sec-WebSocket-Extensions`, where permessage-deflate is granted.
+    pub(super) extensions: Option<&'static str>,
     /// Where there was a token, and which.
     pub(super) token: Token,
 }
@@ -91,8 +96,19 @@ pub(super) fn examine(
         accept: derive_accept_key(key),
         encoding: offer.encoding,
         subprotocol: offer.subprotocol,
+        extensions: extensions(headers, config)?,
         token: token(head, offer.token, config.token_in_query)?,
     })
+}
+
+/// What is answered to the offered extensions.
+fn extensions(headers: &HeaderMap, config: &Config) -> Result<Option<&'static str>, Refusal> {
+    if !config.compression {
+        return Ok(None);
+    }
+    let lines = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
+    deflate::grant(lines.iter().map(|line| line.as_bytes()))
+        .map_err(|_| Refusal::bad("Send well-formed Sec-WebSocket-Extensions, or none."))
 }
 
 fn check_origin(headers: &HeaderMap, host: &str, allowed: &Origins) -> Result<(), Refusal> {

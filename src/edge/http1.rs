@@ -114,6 +114,7 @@ impl Front {
             early,
             address: ticket.address,
             encoding: ticket.encoding,
+            deflate: ticket.deflate,
             credential: ticket.credential,
             permit: ticket.permit,
         };

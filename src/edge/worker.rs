@@ -46,6 +46,7 @@ use crate::clock::Now;
 use crate::code::CloseCode;
 use crate::hub::{WorkerId, WorkerMessage};
 use crate::metrics::{Metrics, Recorder};
+use crate::protocol::deflate::Inflater;
 use crate::protocol::frame;
 use crate::session::{Effect, Shared};
 use crate::session_id::SessionId;
@@ -79,7 +80,9 @@ struct Worker {
     id: WorkerId,
     bounds: Bounds,
     mailbox_total_bytes: usize,
-    frame_limits: Arc<frame::Limits>,
+    /// What clients may send without permessage-deflate, and with it.
+    frame_limits: [Arc<frame::Limits>; 2],
+    inflater: Inflater,
     services: Arc<Services>,
     shared: Arc<Shared>,
     metrics: Metrics,

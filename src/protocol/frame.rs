@@ -13,7 +13,7 @@ mod write;
 
 pub use header::{FrameHeader, Opcode, header};
 pub use mask::unmask;
-pub use write::{close_frame, close_reply, ping_frame, pong_frame};
+pub use write::{close_frame, close_reply, compressed, payload, ping_frame, pong_frame};
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct Limits {
     pub control_burst: u32,
     /// How long a message (or a lone control frame) may stay unfinished.
     pub unfinished_deadline: Duration,
+    /// Whether permessage-deflate was negotiated: messages may be compressed.
+    pub deflate: bool,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Default for Limits {
             control_per_second: 10,
             control_burst: 20,
             unfinished_deadline: Duration::from_secs(10),
+            deflate: false,
         }
     }
 }
@@ -58,6 +61,13 @@ pub enum Incoming<'a> {
     Text(&'a str),
     /// A binary message.
     Binary(&'a [u8]),
+    /// A message that is compressed still.
+    Deflated {
+        /// Of text, which may turn out to be none.
+        is_text: bool,
+        /// What the client sent.
+        bytes: &'a [u8],
+    },
     /// To be answered with [`pong_frame`].
     Ping(&'a [u8]),
     /// Answers a ping, or none.
@@ -81,9 +91,9 @@ enum Step<'s> {
     /// A frame was taken in, but nothing is done yet.
     Again,
     /// Done, and whole in the input.
-    Direct(Opcode, &'s mut [u8]),
-    /// Done, in the partial's buffers.
-    Buffered(Opcode),
+    Direct(Header, &'s mut [u8]),
+    /// Done, in the partial's buffers; with the message's first header.
+    Buffered(Header),
 }
 
 impl FrameReader {
@@ -110,10 +120,11 @@ impl FrameReader {
         loop {
             match self.step(input, now)? {
                 Step::Again => {}
-                Step::Direct(opcode, payload) => return incoming(opcode, payload).map(Some),
-                Step::Buffered(opcode) => {
-                    let payload = self.partial.as_ref().map_or(&[][..], |p| p.payload(opcode));
-                    return incoming(opcode, payload).map(Some);
+                Step::Direct(head, payload) => return incoming(head, payload).map(Some),
+                Step::Buffered(head) => {
+                    let partial = self.partial.as_ref();
+                    let payload = partial.map_or(&[][..], |partial| partial.payload(head.opcode));
+                    return incoming(head, payload).map(Some);
                 }
                 Step::More if self.deadline().is_some_and(|deadline| deadline <= now) => {
                     return Err(CloseCode::Policy);
@@ -165,7 +176,7 @@ impl FrameReader {
         if is_alone && input.len() >= head.length {
             let payload = split(input, head.length);
             unmask(payload, head.mask);
-            return Ok(Step::Direct(head.opcode, payload));
+            return Ok(Step::Direct(head, payload));
         }
         self.partial(now).begin(head);
         Ok(Step::Again)
@@ -177,15 +188,17 @@ impl FrameReader {
         input: &mut &mut [u8],
         now: Instant,
     ) -> Result<Option<Header>, CloseCode> {
-        let max = self.limits.max_message_bytes;
+        let limits = &*self.limits;
         if let Some(partial) = &mut self.partial {
-            return partial.take_header(input, max);
+            return partial.take_header(input, limits);
         }
-        if let Some((head, length)) = Header::parse(input, max)? {
+        let whole = Header::parse(input, limits.max_message_bytes, limits.deflate)?;
+        if let Some((head, length)) = whole {
             split(input, length);
             return Ok(Some(head));
         }
-        self.partial(now).take_header(input, max)
+        let partial = self.partial.insert(Box::new(Partial::new(now)));
+        partial.take_header(input, limits)
     }
 
     /// Checks a frame against what came before it.
@@ -245,8 +258,12 @@ fn split<'s>(input: &mut &'s mut [u8], length: usize) -> &'s mut [u8] {
 }
 
 /// What a whole message says.
-fn incoming(opcode: Opcode, payload: &[u8]) -> Result<Incoming<'_>, CloseCode> {
-    match opcode {
+fn incoming(head: Header, payload: &[u8]) -> Result<Incoming<'_>, CloseCode> {
+    match head.opcode {
+        _ if head.compressed => Ok(Incoming::Deflated {
+            is_text: head.opcode == Opcode::Text,
+            bytes: payload,
+        }),
         Opcode::Text => match std::str::from_utf8(payload) {
             Ok(text) => Ok(Incoming::Text(text)),
             Err(_) => Err(CloseCode::BadUtf8),

@@ -76,6 +76,22 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Longest WebSocket frame and message; longer ones close with 1009",
     ),
     setting(
+        "edge.compression",
+        Kind::Flag,
+        "false",
+        "Whether clients that offer permessage-deflate get publications compressed and may send \
+         compressed messages",
+    ),
+    setting(
+        "edge.compression_min_bytes",
+        Kind::Bytes {
+            min: 64,
+            max: 16 << 20,
+        },
+        "256",
+        "Publications whose message is shorter go uncompressed",
+    ),
+    setting(
         "edge.ping_interval",
         SPAN,
         "25s",

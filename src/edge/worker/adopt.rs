@@ -28,6 +28,7 @@ impl Worker {
             early,
             address,
             encoding,
+            deflate,
             credential,
             permit,
         } = connection;
@@ -47,13 +48,14 @@ impl Worker {
             None => Transport::Plain(stream),
             Some(tls) => Transport::Tls(stream, tls),
         };
-        let reader = FrameReader::new(self.frame_limits.clone());
-        let client = Client::new(transport, reader, (encoding, address), permit);
+        let reader = FrameReader::new(self.frame_limits[usize::from(deflate)].clone());
+        let client = Client::new(transport, reader, (encoding, deflate, address), permit);
         entry.insert(Box::new(client));
         self.metrics
             .sessions
             .get_or_create(&self.protocol_label(key))
             .inc();
+        self.metrics.compressed_sessions.inc_by(deflate.into());
         // The address may have been denied since the handshake began; from here on a denial finds
         // the session.
         let denied = self.services.limits.denied().is_denied(address, self.now);
@@ -166,6 +168,8 @@ impl Worker {
                 .sessions
                 .get_or_create(&self.protocol_label(key))
                 .dec();
+            let deflate = self.clients[key as usize].deflate;
+            self.metrics.compressed_sessions.dec_by(deflate.into());
             self.gauges.sessions.fetch_sub(1, Ordering::Relaxed);
         }
         // While an operation is under way the key stays taken: its end must not meet another.

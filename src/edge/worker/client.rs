@@ -9,8 +9,8 @@ use super::operations::{Joining, Kind};
 use super::transport::Transport;
 use crate::hub::SessionAction;
 use crate::limits::ConnectionPermit;
-use crate::protocol::Encoding;
 use crate::protocol::frame::FrameReader;
+use crate::protocol::{Encoding, Spelling, Wire};
 use crate::publication::Epoch;
 use crate::session::{Session, Slot};
 
@@ -26,6 +26,8 @@ pub(super) struct Client {
     pub(super) operation: Option<Box<InFlight>>,
     pub(super) phase: Phase,
     pub(super) encoding: Encoding,
+    /// It negotiated permessage-deflate.
+    pub(super) deflate: bool,
     pub(super) address: IpAddr,
     /// The live entry in the worker's timers.
     pub(super) armed: Option<Instant>,
@@ -153,7 +155,7 @@ impl Client {
     pub(super) fn new(
         transport: Transport,
         reader: FrameReader,
-        (encoding, address): (Encoding, IpAddr),
+        (encoding, deflate, address): (Encoding, bool, IpAddr),
         permit: ConnectionPermit,
     ) -> Self {
         Self {
@@ -164,6 +166,7 @@ impl Client {
             operation: None,
             phase: Phase::Open,
             encoding,
+            deflate,
             address,
             armed: None,
             drain_at: None,
@@ -173,6 +176,15 @@ impl Client {
             hung_up: false,
             ended: false,
             _permit: permit,
+        }
+    }
+
+    /// How publications go to it where the channel was named in `spelling`.
+    pub(super) const fn wire(&self, spelling: Spelling) -> Wire {
+        Wire {
+            encoding: self.encoding,
+            spelling,
+            deflate: self.deflate,
         }
     }
 

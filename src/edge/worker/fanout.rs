@@ -12,7 +12,6 @@ use super::overflow::{self, Offer, Room, Source};
 use super::table::Subscriber;
 use crate::code::CloseCode;
 use crate::hub::Delivery;
-use crate::protocol::Wire;
 use crate::session::Slot;
 
 /// Subscribers walked in one slice: some 0.5 ms of sends.
@@ -173,13 +172,9 @@ impl Receiver<'_> {
 
 /// What `subscriber` gets of `delivery`: a handle of the frame that all share.
 fn entry(client: &Client, subscriber: &Subscriber, delivery: &Delivery) -> Entry {
-    let wire = Wire {
-        encoding: client.encoding,
-        spelling: subscriber.spelling,
-    };
     let publication = &delivery.publication;
     Entry {
-        frame: delivery.frame(wire).clone(),
+        frame: delivery.frame(client.wire(subscriber.spelling)).clone(),
         kind: Kind::Publication {
             subscription: subscriber.id,
             sequence: publication.sequence,

@@ -25,6 +25,7 @@ use crate::hub::{HubError, WorkerId};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::protocol::deflate::Inflater;
 use crate::session::Shared;
 
 /// How often a drain looks whether all sessions are gone.
@@ -113,7 +114,8 @@ impl Worker {
                 entries: config.mailbox_messages,
             },
             mailbox_total_bytes: config.mailbox_total_bytes,
-            frame_limits: Arc::new(config.frame_limits()),
+            frame_limits: [false, true].map(|deflate| Arc::new(config.frame_limits(deflate))),
+            inflater: Inflater::new(config.max_frame_bytes, &services.metrics),
             services: seed.context,
             shared: services.shared.clone(),
             metrics: services.metrics.clone(),

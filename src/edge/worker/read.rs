@@ -93,6 +93,12 @@ impl Worker {
             let message = match client.reader.next(&mut input, now.instant) {
                 Ok(Some(Incoming::Text(text))) => Message::Text(text),
                 Ok(Some(Incoming::Binary(bytes))) => Message::Binary(bytes),
+                Ok(Some(Incoming::Deflated { is_text, bytes })) => {
+                    match self.inflater.message(is_text, bytes) {
+                        Ok(message) => message,
+                        Err(code) => return self.refuse(key, code),
+                    }
+                }
                 Ok(Some(Incoming::Ping(payload))) => {
                     let pong = frame::pong_frame(payload);
                     self.send(key, pong);

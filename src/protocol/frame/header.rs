@@ -10,6 +10,11 @@ pub(super) const MAX_CLIENT_HEADER: usize = 14;
 /// The longest payload of a control frame.
 pub(super) const MAX_CONTROL: usize = 125;
 
+/// RSV1: this message is compressed (RFC 7692, 6).
+pub(super) const COMPRESSED: u8 = 0x40;
+/// RSV2 and RSV3: nobody has given them a meaning.
+const RESERVED: u8 = 0x30;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
@@ -51,6 +56,8 @@ impl Opcode {
 pub(super) struct Header {
     pub(super) is_final: bool,
     pub(super) opcode: Opcode,
+    /// Of a message's first frame: all of it is compressed.
+    pub(super) compressed: bool,
     /// At most what `parse` was told there is room for.
     pub(super) length: usize,
     pub(super) mask: [u8; 4],
@@ -58,14 +65,24 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads a header from the start of `bytes`: it and its length, or `None` if more bytes are
-    /// needed. `room` is the most that a data frame may still bring.
-    pub(super) fn parse(bytes: &[u8], room: usize) -> Result<Option<(Self, usize)>, CloseCode> {
+    /// needed. `room` is the most that a data frame may still bring;
+    /// `deflate`: messages may be compressed.
+    pub(super) fn parse(
+        bytes: &[u8],
+        room: usize,
+        deflate: bool,
+    ) -> Result<Option<(Self, usize)>, CloseCode> {
         let Some(&first) = bytes.first() else {
             return Ok(None);
         };
         let is_final = first & 0x80 != 0;
         let opcode = Opcode::of(first & 0x0f).ok_or(CloseCode::ProtocolError)?;
-        if first & 0x70 != 0 || (opcode.is_control() && !is_final) {
+        let compressed = first & COMPRESSED != 0;
+        let may_compress = deflate && matches!(opcode, Opcode::Text | Opcode::Binary);
+        let wrong = first & RESERVED != 0
+            || (compressed && !may_compress)
+            || (opcode.is_control() && !is_final);
+        if wrong {
             return Err(CloseCode::ProtocolError);
         }
         let Some(&second) = bytes.get(1) else {
@@ -109,6 +126,7 @@ impl Header {
             Self {
                 is_final,
                 opcode,
+                compressed,
                 length,
                 mask,
             },

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::header::{Header, MAX_CLIENT_HEADER};
-use super::{Opcode, Step, split, unmask};
+use super::{Limits, Opcode, Step, split, unmask};
 use crate::code::CloseCode;
 
 /// The unfinished part of one client's stream.
@@ -18,16 +18,16 @@ pub(super) struct Partial {
     /// A frame whose payload is not all there: `length` is what is missing, and the mask is
     /// turned to its first byte.
     frame: Option<Header>,
-    /// What the unfinished message is.
-    kind: Option<Opcode>,
+    /// The header of the unfinished message's first frame: what the message is.
+    first: Option<Header>,
     /// Its payload so far.
     message: Vec<u8>,
     /// How much of that is known to be UTF-8.
     checked: usize,
     /// The payload so far of a control frame.
     control: Vec<u8>,
-    /// What has been handed out from here and is to be freed.
-    done: Option<Opcode>,
+    /// Something has been handed out from here and is to be freed.
+    done: bool,
 }
 
 impl Partial {
@@ -38,11 +38,11 @@ impl Partial {
             head: [0; MAX_CLIENT_HEADER],
             head_length: 0,
             frame: None,
-            kind: None,
+            first: None,
             message: Vec::new(),
             checked: 0,
             control: Vec::new(),
-            done: None,
+            done: false,
         }
     }
 
@@ -51,12 +51,12 @@ impl Partial {
     }
 
     pub(super) const fn is_inside(&self) -> bool {
-        self.kind.is_some()
+        self.first.is_some()
     }
 
     /// Whether nothing is awaited.
     pub(super) const fn is_idle(&self) -> bool {
-        self.frame.is_none() && self.kind.is_none() && self.head_length == 0
+        self.frame.is_none() && self.first.is_none() && self.head_length == 0
     }
 
     pub(super) const fn buffered(&self) -> usize {
@@ -65,7 +65,7 @@ impl Partial {
 
     /// Frees what was handed out; true if nothing is left.
     pub(super) fn release(&mut self) -> bool {
-        if self.done.take().is_some() {
+        if std::mem::take(&mut self.done) {
             self.control = Vec::new();
         }
         self.is_idle()
@@ -84,13 +84,14 @@ impl Partial {
     pub(super) fn take_header(
         &mut self,
         input: &mut &mut [u8],
-        max_message_bytes: usize,
+        limits: &Limits,
     ) -> Result<Option<Header>, CloseCode> {
         let held = self.head_length;
         let new = input.len().min(MAX_CLIENT_HEADER - held);
         self.head[held..held + new].copy_from_slice(&input[..new]);
-        let room = max_message_bytes.saturating_sub(self.message.len());
-        let Some((head, length)) = Header::parse(&self.head[..held + new], room)? else {
+        let room = limits.max_message_bytes.saturating_sub(self.message.len());
+        let Some((head, length)) = Header::parse(&self.head[..held + new], room, limits.deflate)?
+        else {
             self.head_length += new;
             split(input, new);
             return Ok(None);
@@ -104,7 +105,7 @@ impl Partial {
     pub(super) fn begin(&mut self, head: Header) {
         if !head.opcode.is_control() {
             self.fragments += 1;
-            self.kind = self.kind.or(Some(head.opcode));
+            self.first = self.first.or(Some(head));
         }
         self.frame = Some(head);
     }
@@ -138,25 +139,26 @@ impl Partial {
         }
         self.frame = None;
         if frame.opcode.is_control() {
-            return Ok(self.finish(frame.opcode));
+            return Ok(self.finish(frame));
         }
-        match self.kind {
-            Some(kind) if frame.is_final => {
-                self.kind = None;
-                Ok(self.finish(kind))
+        match self.first {
+            Some(first) if frame.is_final => {
+                self.first = None;
+                Ok(self.finish(first))
             }
             _ => Ok(Step::Again),
         }
     }
 
-    fn finish<'s>(&mut self, opcode: Opcode) -> Step<'s> {
-        self.done = Some(opcode);
-        Step::Buffered(opcode)
+    fn finish<'s>(&mut self, first: Header) -> Step<'s> {
+        self.done = true;
+        Step::Buffered(first)
     }
 
     /// Checks the new part of a text, so that what is wrong fails at once and not at the end.
     fn check_text(&mut self, is_last: bool) -> Result<(), CloseCode> {
-        if self.kind != Some(Opcode::Text) {
+        let is_text = |first: Header| first.opcode == Opcode::Text && !first.compressed;
+        if !self.first.is_some_and(is_text) {
             return Ok(());
         }
         match std::str::from_utf8(&self.message[self.checked..]) {

@@ -15,6 +15,7 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 enum Got {
     Text(String),
     Binary(Vec<u8>),
+    Deflated(bool, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>),
@@ -25,6 +26,7 @@ impl From<Incoming<'_>> for Got {
         match incoming {
             Incoming::Text(text) => Self::Text(text.into()),
             Incoming::Binary(bytes) => Self::Binary(bytes.into()),
+            Incoming::Deflated { is_text, bytes } => Self::Deflated(is_text, bytes.into()),
             Incoming::Ping(bytes) => Self::Ping(bytes.into()),
             Incoming::Pong(bytes) => Self::Pong(bytes.into()),
             Incoming::Close(code) => Self::Close(code),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::header::{MAX_CONTROL, Opcode, header};
+use super::header::{COMPRESSED, MAX_CONTROL, Opcode, header};
 use crate::code::CloseCode;
 
 /// A close frame with `code`'s number and, as the reason, its name.
@@ -27,6 +27,26 @@ pub const fn ping_frame() -> Bytes {
 /// The answer to a ping with `payload` (at most 125 bytes, as every ping's is).
 pub fn pong_frame(payload: &[u8]) -> Bytes {
     frame(Opcode::Pong, &[&payload[..payload.len().min(MAX_CONTROL)]])
+}
+
+/// The payload of one of our own frames.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let head = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    frame.get(head..).unwrap_or_default()
+}
+
+/// The twin of `plain`, a whole data frame of ours, with its payload compressed to `payload`.
+pub fn compressed(plain: &[u8], payload: &[u8]) -> Bytes {
+    let head = header(Opcode::Text, payload.len());
+    let mut bytes = Vec::with_capacity(head.len() + payload.len());
+    bytes.extend(plain.first().map(|first| first | COMPRESSED));
+    bytes.extend_from_slice(&head[1..]);
+    bytes.extend_from_slice(payload);
+    bytes.into()
 }
 
 fn frame(opcode: Opcode, parts: &[&[u8]]) -> Bytes {

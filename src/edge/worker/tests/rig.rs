@@ -200,6 +200,7 @@ impl Rig {
                 early: Bytes::new(),
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 encoding: Encoding::Json,
+                deflate: false,
                 credential,
                 permit: ConnectionPermit::exempt(),
             },

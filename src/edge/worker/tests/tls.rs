@@ -30,6 +30,7 @@ fn join(rig: &mut Rig, narrow: bool, early: &[u8]) -> Client {
             early: Bytes::new(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             encoding: Encoding::Json,
+            deflate: false,
             credential: Credential::None,
             permit: ConnectionPermit::exempt(),
         },

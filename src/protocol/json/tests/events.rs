@@ -98,6 +98,7 @@ fn publications() {
     let wire = |spelling| Wire {
         encoding: Encoding::Json,
         spelling,
+        deflate: false,
     };
     let by_uri = encode_publication(wire(Spelling::Uri), &publication);
     let rest = "\"data\":{\"a\":\n1e2}";
