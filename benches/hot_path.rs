@@ -7,6 +7,11 @@
     reason = "a benchmark ends where its premises do not hold"
 )]
 
+/// The worker's own file: nobody outside the worker has a use for it, and it needs nothing of it.
+#[allow(dead_code, unused_imports, reason = "neither its tests nor all of it is measured")]
+#[path = "../src/edge/worker/mailbox.rs"]
+mod mailbox;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +19,26 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt;
+use mailbox::{Entry, Kind, Mailbox, SpareRings};
 use pogo::auth::{Authenticator, Config, IssuerConfig, KeySource, SigningKey, sign};
-use pogo::channel::{ChannelName, Pattern, Rules};
+use pogo::channel::{Access, ChannelName, ChannelRule, Pattern, Rules, SlowPolicy};
 use pogo::clock::Now;
-use pogo::hub::{self, Hub, Worker, WorkerMessage};
+use pogo::hub::{self, Delivery, Hub, Worker, WorkerMessage};
 use pogo::metrics::Metrics;
+use pogo::protocol::deflate::Deflater;
 use pogo::protocol::frame::{FrameReader, Limits};
-use pogo::protocol::{self, Encoding, Message, Spelling, Wire};
+use pogo::protocol::{self, Encoding, Event, Message, Reply, RequestId, Spelling, Wire};
 use pogo::publication::{Deliver, Publication};
+use prometheus_client::metrics::counter::Counter;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+
+const WIRE: Wire = Wire {
+    encoding: Encoding::Json,
+    spelling: Spelling::Channel,
+    deflate: false,
+};
+/// Subscribers that share an encoding.
+const SHARERS: u64 = 1_000;
 
 fn publication(channel: &ChannelName, size: usize) -> Publication {
     Publication {
@@ -40,16 +57,79 @@ fn publication(channel: &ChannelName, size: usize) -> Publication {
 fn encode(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode a publication");
     let channel = ChannelName::parse("room-1").unwrap();
-    let wire = Wire {
-        encoding: Encoding::Json,
-        spelling: Spelling::Channel,
-        deflate: false,
-    };
     for size in [128, 1024, 16 * 1024] {
         let publication = publication(&channel, size);
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("{size} B"), |b| {
-            b.iter(|| protocol::encode_publication(wire, black_box(&publication)));
+            b.iter(|| protocol::encode_publication(WIRE, black_box(&publication)));
+        });
+    }
+    group.finish();
+
+    let publication = publication(&channel, 128);
+    let deflater = Arc::new(Deflater::new(256, &Metrics::new()));
+    let mut group = c.benchmark_group("encode once, for each of 1,000 subscribers");
+    group.throughput(Throughput::Elements(SHARERS));
+    group.bench_function("128 B", |b| {
+        b.iter_batched(
+            || {
+                let (deflater, encodings) = (Arc::clone(&deflater), Counter::default());
+                Delivery::new(publication.clone(), None, deflater, encodings)
+            },
+            |delivery| {
+                for _ in 0..SHARERS {
+                    black_box(delivery.frame(WIRE).clone());
+                }
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+
+    let id = RequestId::Number("7".into());
+    c.bench_function("encode a reply", |b| {
+        b.iter(|| {
+            let (id, reply) = (black_box(&id), Reply::Done);
+            protocol::encode(Encoding::Json, &Event::Reply { id, reply })
+        });
+    });
+}
+
+/// What the flush does to a mailbox, the socket taking everything.
+fn mailboxes(c: &mut Criterion) {
+    let frame = protocol::encode_publication(
+        WIRE,
+        &publication(&ChannelName::parse("room-1").unwrap(), 128),
+    );
+    let accepted = Instant::now();
+    let entry = || Entry {
+        frame: frame.clone(),
+        kind: Kind::Publication {
+            subscription: 1,
+            sequence: 1,
+            expires: None,
+            accepted,
+        },
+    };
+    let mut group = c.benchmark_group("a mailbox takes and gives");
+    let (mut mailbox, mut spare) = (Mailbox::default(), SpareRings::new());
+    let mut cork = Vec::new();
+    for count in [1, 16] {
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(format!("{count} at once"), |b| {
+            b.iter(|| {
+                for _ in 0..count {
+                    mailbox.push(entry(), &mut spare);
+                }
+                cork.clear();
+                for chunk in mailbox.chunks() {
+                    cork.extend_from_slice(chunk);
+                }
+                mailbox.advance(cork.len(), |kind| {
+                    black_box(kind);
+                });
+                mailbox.release(&mut spare, 1);
+            });
         });
     }
     group.finish();
@@ -101,7 +181,7 @@ impl Worker for Nobody {
 
 fn deliver(c: &mut Criterion) {
     let mut group = c.benchmark_group("hand a publication to 2 workers");
-    for channels in [1_usize, 10_000, 100_000] {
+    for channels in [1_usize, 1_000, 100_000] {
         let hub = Hub::new(hub::Config::default(), Metrics::new());
         let workers = [0; 2].map(|_| hub.attach(Arc::new(Nobody)).unwrap());
         let names: Vec<ChannelName> = (0..channels)
@@ -149,36 +229,70 @@ fn channels(c: &mut Criterion) {
             b.iter(|| pattern.matches(black_box(channel)));
         });
     }
-    let rules = Rules::new(Vec::new(), false);
-    group.bench_function("find the rule", |b| {
-        b.iter(|| rules.of(black_box("presence-room-1")).history.is_some());
-    });
+    for count in [0, 20] {
+        let rules = Rules::new((0..count).map(rule).collect(), false);
+        group.bench_function(format!("find the rule, the last of {}", count + 1), |b| {
+            b.iter(|| rules.of(black_box("presence-room-1")).history.is_some());
+        });
+    }
     group.finish();
+}
+
+fn rule(number: usize) -> ChannelRule {
+    ChannelRule {
+        pattern: Pattern::parse(&format!("team-{number}-*")).unwrap(),
+        subscribe: Access::Token,
+        publish: Access::Nobody,
+        presence: false,
+        history: None,
+        slow: SlowPolicy::Disconnect,
+    }
 }
 
 fn tokens(c: &mut Criterion) {
     let secret = b"a secret of more than thirty-two bytes".to_vec();
+    let ec = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let rsa = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let (ec_pem, rsa_pem) = (ec.serialize_pem(), rsa.serialize_pem());
     let now = Now::read();
     let exp = now.unix.as_secs() + 3_600;
     let claims = format!(
         r#"{{"sub":"42","jti":"7f","iat":{},"exp":{exp},"caps":{{"room-*":["subscribe"]}}}}"#,
         now.unix.as_secs()
     );
-    let token = sign(&claims, SigningKey::Secret(&secret), None, None).unwrap();
-    let config = Config {
-        issuers: vec![IssuerConfig {
-            issuer: None,
-            algorithms: Vec::new(),
-            keys: KeySource::Secret(secret),
-        }],
-        ..Config::default()
-    };
-    let authenticator = Authenticator::new(config).unwrap();
-    let check = || authenticator.authenticate(black_box(&token), now);
-    assert!(check().now_or_never().is_some_and(|grant| grant.is_ok()));
-    c.bench_function("check a token (HS256)", |b| {
-        b.iter(|| check().now_or_never().is_some());
-    });
+    let mut group = c.benchmark_group("check a token");
+    for (name, signing, keys) in [
+        (
+            "HS256",
+            SigningKey::Secret(&secret),
+            KeySource::Secret(secret.clone()),
+        ),
+        (
+            "ES256",
+            SigningKey::Pem(&ec_pem),
+            KeySource::Pem(ec.public_key_pem()),
+        ),
+        (
+            "RS256, 2,048 bits",
+            SigningKey::Pem(&rsa_pem),
+            KeySource::Pem(rsa.public_key_pem()),
+        ),
+    ] {
+        let token = sign(&claims, signing, None, None).unwrap();
+        let config = Config {
+            issuers: vec![IssuerConfig {
+                issuer: None,
+                algorithms: Vec::new(),
+                keys,
+            }],
+            ..Config::default()
+        };
+        let authenticator = Authenticator::new(config).unwrap();
+        let check = || authenticator.authenticate(black_box(&token), now);
+        assert!(check().now_or_never().is_some_and(|grant| grant.is_ok()));
+        group.bench_function(name, |b| b.iter(|| check().now_or_never().is_some()));
+    }
+    group.finish();
 }
 
 fn quick() -> Criterion {
@@ -191,6 +305,6 @@ fn quick() -> Criterion {
 criterion_group! {
     name = hot_path;
     config = quick();
-    targets = encode, decode, deliver, channels, tokens
+    targets = encode, decode, mailboxes, deliver, channels, tokens
 }
 criterion_main!(hot_path);

@@ -263,8 +263,12 @@ impl Deliver for Hub {
         if workers == 0 {
             return 0;
         }
-        let deflater = Arc::clone(&self.deflater);
-        let delivery = Arc::new(Delivery::new(publication, admission, deflater));
+        let delivery = Arc::new(Delivery::new(
+            publication,
+            admission,
+            Arc::clone(&self.deflater),
+            self.metrics.encodings.clone(),
+        ));
         while workers != 0 {
             let id = workers.trailing_zeros() as usize;
             workers &= workers - 1;

@@ -12,6 +12,8 @@
 //! | doors | [`edge`] sockets, [`control`] gRPC, [`admin`] health and metrics |
 //! | root | [`config`], then [`server`], then [`cli`] |
 
+#![forbid(unsafe_code)]
+
 pub mod admin;
 pub mod auth;
 pub mod broker;

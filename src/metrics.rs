@@ -85,6 +85,7 @@ pub struct Metrics {
     pub sessions: Family<ProtocolLabel, Gauge>,
     pub channels: Gauge,
     pub publications: Counter,
+    pub encodings: Counter,
     pub deliveries: Counter,
     pub delivery_latency: Latency,
     pub commands: Family<CommandLabels, Counter>,
@@ -136,6 +137,7 @@ impl Metrics {
             sessions: Family::default(),
             channels: Gauge::default(),
             publications: Counter::default(),
+            encodings: Counter::default(),
             deliveries: Counter::default(),
             delivery_latency: Latency::default(),
             commands: Family::default(),
@@ -327,6 +329,11 @@ impl Metrics {
             "publications",
             "Publications accepted by this node",
             self.publications.clone(),
+        );
+        registry.register(
+            "encodings",
+            "Publications encoded: one for each encoding and spelling in use among their subscribers",
+            self.encodings.clone(),
         );
         registry.register_with_unit(
             "budget",

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 
 use crate::protocol::deflate::Deflater;
 use crate::protocol::{self, Wire};
@@ -16,20 +17,25 @@ pub struct Delivery {
     pub publication: Publication,
     frames: [OnceLock<Bytes>; Wire::COUNT],
     deflater: Arc<Deflater>,
+    /// Counts what is encoded.
+    encodings: Counter,
     _admission: Option<Admission>,
 }
 
 impl Delivery {
-    /// Wraps `publication`; `admission` is given back when the last worker is done.
+    /// Wraps `publication`; `admission` is given back when the last worker is done, and
+    /// `encodings` counts how often it is encoded.
     pub fn new(
         publication: Publication,
         admission: Option<Admission>,
         deflater: Arc<Deflater>,
+        encodings: Counter,
     ) -> Self {
         Self {
             publication,
             frames: Default::default(),
             deflater,
+            encodings,
             _admission: admission,
         }
     }
@@ -41,6 +47,7 @@ impl Delivery {
                 let deflate = false;
                 self.deflater.frame(self.frame(Wire { deflate, ..wire }))
             } else {
+                self.encodings.inc();
                 protocol::encode_publication(wire, &self.publication)
             }
         })

@@ -9,6 +9,7 @@ const LINES: &[&str] = &[
     "pogo_sessions{protocol=\"pogo.v1.json\"} 1",
     "pogo_channels 0",
     "pogo_publications_total 0",
+    "pogo_encodings_total 0",
     "pogo_deliveries_total 0",
     "pogo_delivery_latency_seconds_count 1",
     "pogo_commands_total{event=\"ping\",status=\"ok\"} 1",

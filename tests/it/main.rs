@@ -20,6 +20,7 @@ mod channels;
 mod cli;
 mod control;
 mod drain;
+mod encodings;
 mod expiry;
 mod handshake;
 mod limits;

@@ -13,8 +13,10 @@ use crate::session::Slot;
 
 /// Most publications that one walk takes along: each subscriber of a slice gets them all.
 const MOST_WALKED: usize = 64;
-/// For so many publications an idle channel keeps room.
-const SPARE_DELIVERIES: usize = 4;
+/// A queue that has grown beyond this is freed rather than reused.
+const SPARE_DELIVERIES: usize = 64;
+/// Queues kept for reuse: for so many channels at a time publications wait without allocating.
+const SPARE_QUEUES: usize = 1024;
 
 /// A local subscription.
 #[derive(Debug)]
@@ -39,12 +41,19 @@ pub(super) struct LocalChannel {
     /// Keyed by [`Slot::index`]. A newcomer may take a place that a walk has passed; it has
     /// joined behind the walked publications, so it misses nothing.
     pub(super) subscribers: Slab<Subscriber>,
-    /// Publications that came while the channel was being walked: they share the next walk.
-    waiting: VecDeque<Arc<Delivery>>,
-    /// Publications being walked, and the next subscriber to get them.
-    walking: Vec<Arc<Delivery>>,
+    queues: Queues,
+    /// The next subscriber to get what is walked.
     cursor: usize,
     queued: bool,
+}
+
+/// A channel's publications. An idle channel owns no memory for them.
+#[derive(Debug, Default)]
+struct Queues {
+    /// Those that came while the channel was being walked: they share the next walk.
+    waiting: VecDeque<Arc<Delivery>>,
+    /// Those being walked.
+    walking: Vec<Arc<Delivery>>,
 }
 
 /// Channels by key and by name.
@@ -52,6 +61,8 @@ pub(super) struct LocalChannel {
 pub(super) struct Table {
     channels: Slab<LocalChannel>,
     by_name: HashMap<ChannelName, u32>,
+    /// Queues of channels that have become idle, for the next ones to fill.
+    spare: Vec<Queues>,
     last_id: u64,
 }
 
@@ -70,8 +81,7 @@ impl Table {
                 name: name.clone(),
                 slow,
                 subscribers: Slab::new(),
-                waiting: VecDeque::new(),
-                walking: Vec::new(),
+                queues: Queues::default(),
                 cursor: 0,
                 queued: false,
             }));
@@ -132,8 +142,12 @@ impl Table {
     pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>) -> Option<u32> {
         let key = *self.by_name.get(&delivery.publication.channel)?;
         let channel = self.channels.get_mut(key as usize)?;
-        channel.waiting.push_back(delivery);
-        (!std::mem::replace(&mut channel.queued, true)).then_some(key)
+        let idle = !std::mem::replace(&mut channel.queued, true);
+        if idle && let Some(queues) = self.spare.pop() {
+            channel.queues = queues;
+        }
+        channel.queues.waiting.push_back(delivery);
+        idle.then_some(key)
     }
 
     /// After a slice: whether the channel must be queued again. If not, it is idle, and gone if
@@ -142,12 +156,14 @@ impl Table {
         let Some(channel) = self.channels.get_mut(key as usize) else {
             return false;
         };
-        if !channel.walking.is_empty() || !channel.waiting.is_empty() {
+        if !channel.queues.is_empty() {
             return true;
         }
         channel.queued = false;
-        channel.waiting.shrink_to(SPARE_DELIVERIES);
-        channel.walking.shrink_to(SPARE_DELIVERIES);
+        let queues = std::mem::take(&mut channel.queues);
+        if self.spare.len() < SPARE_QUEUES && queues.capacity() <= SPARE_DELIVERIES {
+            self.spare.push(queues);
+        }
         self.drop_if_idle(key);
         false
     }
@@ -169,16 +185,27 @@ impl Table {
     }
 }
 
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.walking.is_empty() && self.waiting.is_empty()
+    }
+
+    fn capacity(&self) -> usize {
+        self.walking.capacity().max(self.waiting.capacity())
+    }
+}
+
 impl LocalChannel {
     /// The publications of the current walk and where it stands, taking up those that wait if a
     /// new walk begins. Give them back with [`Self::end_slice`].
     pub(super) fn begin_slice(&mut self) -> (Vec<Arc<Delivery>>, usize) {
-        if self.walking.is_empty() {
-            let taken = self.waiting.len().min(MOST_WALKED);
-            self.walking.extend(self.waiting.drain(..taken));
+        let Queues { waiting, walking } = &mut self.queues;
+        if walking.is_empty() {
+            let taken = waiting.len().min(MOST_WALKED);
+            walking.extend(waiting.drain(..taken));
             self.cursor = 0;
         }
-        (std::mem::take(&mut self.walking), self.cursor)
+        (std::mem::take(walking), self.cursor)
     }
 
     /// Ends a slice at `cursor`; the walk is over when it has passed the last subscriber.
@@ -187,7 +214,7 @@ impl LocalChannel {
             deliveries.clear();
         }
         self.cursor = cursor;
-        self.walking = deliveries;
+        self.queues.walking = deliveries;
     }
 }
 

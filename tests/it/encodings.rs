@@ -1,0 +1,95 @@
+//! A publication is encoded once for each encoding and spelling that somebody uses, however many
+//! receive it and on however many workers; the server's own count says so.
+
+use pogo::protocol::Encoding;
+use serde_json::json;
+
+use crate::support::{Client, Connect, TestServer, Token};
+
+const WORKERS: usize = 3;
+/// Sessions of each kind: more than workers, so that each has some.
+const EACH: usize = 2 * WORKERS;
+const PUBLICATIONS: usize = 20;
+
+/// One way to be told of a publication.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    encoding: Encoding,
+    key: &'static str,
+}
+
+/// Every way there is, so that a new encoding is counted here from its first day.
+fn kinds() -> Vec<Kind> {
+    let keys = ["channel", "uri"];
+    let of = |encoding| keys.map(|key| Kind { encoding, key });
+    Encoding::ALL.into_iter().flat_map(of).collect()
+}
+
+async fn crowd(server: &TestServer, kind: Kind, channel: &str) -> Vec<Client> {
+    let token = Token::master("crowd").sign();
+    let connect = Connect::new()
+        .protocols(&[kind.encoding.subprotocol()])
+        .bearer(&token);
+    let mut clients = vec![];
+    for _ in 0..EACH {
+        let (mut client, _) = Client::welcomed(server, &connect).await;
+        let event = match kind.key {
+            "uri" => "bind",
+            _ => "channel:subscribe",
+        };
+        client.ok(json!({"event": event, kind.key: channel})).await;
+        clients.push(client);
+    }
+    clients
+}
+
+/// Publishes, one at a time and then together, and returns how many encodings that took.
+async fn encodings(server: &TestServer, channel: &str, clients: &mut [Client]) -> f64 {
+    let mut control = server.control().await;
+    let name = "pogo_encodings_total";
+    let before = server.metric(name).await;
+    for n in 0..PUBLICATIONS {
+        control.publish(channel, "e", &json!(n)).await;
+        for client in &mut *clients {
+            assert_eq!(client.expect("e").await["data"], n);
+        }
+    }
+    let requests = (0..PUBLICATIONS)
+        .map(|n| crate::support::publish_request(channel, "e", &json!(n)))
+        .collect();
+    let batch = pogo::control::proto::PublishBatchRequest { requests };
+    control.publisher.publish_batch(batch).await.unwrap();
+    for client in &mut *clients {
+        for n in 0..PUBLICATIONS {
+            assert_eq!(client.expect("e").await["data"], n);
+        }
+    }
+    server.metric(name).await - before
+}
+
+#[tokio::test]
+async fn one_encoding_for_each_wire_in_use() {
+    let server = TestServer::with(&format!("[edge]\nworkers = {WORKERS}")).await;
+    let published = 2.0 * PUBLICATIONS as f64;
+    assert_eq!(encodings(&server, "/none", &mut []).await, 0.0);
+
+    let (mut all, mut wires) = (vec![], 0.0);
+    for kind in kinds() {
+        let mut alone = crowd(&server, kind, "/alone").await;
+        assert_eq!(
+            encodings(&server, "/alone", &mut alone).await,
+            published,
+            "{kind:?} alone"
+        );
+        for client in alone {
+            client.close().await;
+        }
+        all.extend(crowd(&server, kind, "/all").await);
+        wires += 1.0;
+        assert_eq!(
+            encodings(&server, "/all", &mut all).await,
+            wires * published,
+            "{kind:?} is the last of {wires}"
+        );
+    }
+}
