@@ -10,6 +10,7 @@ mod act;
 mod adopt;
 mod cap;
 mod client;
+mod direct;
 mod effects;
 mod fanout;
 mod flush;
@@ -35,6 +36,7 @@ use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use client::{Client, Phase};
+use direct::Runs;
 use flush::Written;
 use inbox::{Inbox, Input};
 use mailbox::{Bounds, SpareRings};
@@ -112,6 +114,7 @@ struct Worker {
     spare_rings: SpareRings,
     scratch: Box<[u8]>,
     cork: Vec<u8>,
+    runs: Runs,
     mailbox_bytes: usize,
     /// What the largest mailbox has held since it was last looked for.
     largest: usize,

@@ -7,6 +7,8 @@ use slab::Slab;
 
 use super::Worker;
 use super::client::{Client, Held};
+use super::direct::{Direct, Outcome};
+use super::flush::Written;
 use super::mailbox::{Bounds, Entry, Kind, SpareRings};
 use super::overflow::{self, Offer, Room, Source};
 use super::table::Subscriber;
@@ -43,11 +45,16 @@ impl Worker {
         };
         let (deliveries, mut cursor) = channel.begin_slice();
         let end = channel.subscribers.capacity();
+        let direct = self.walks.is_empty();
+        let mut direct = direct
+            .then(|| Direct::new(&deliveries, self.bounds, &mut self.runs))
+            .flatten();
         let mut receiver = Receiver {
             clients: &mut self.clients,
             spare: &mut self.spare_rings,
             total: &mut self.mailbox_bytes,
             largest: &mut self.largest,
+            written: &mut self.written,
             bounds: self.bounds,
             now: self.now.instant,
             expired: 0,
@@ -61,7 +68,13 @@ impl Worker {
                     channel: key,
                     index: super::table::key(cursor),
                 };
-                match receiver.offer_all(subscriber, slot, (&deliveries, channel.slow)) {
+                let offer = match &mut direct {
+                    Some(direct) => receiver.write(subscriber, direct),
+                    None => None,
+                };
+                let offer = offer
+                    .or_else(|| receiver.offer_all(subscriber, slot, (&deliveries, channel.slow)));
+                match offer {
                     Some(Offer::Queued) => self.dirty.push(subscriber.connection),
                     Some(Offer::Full) => self.overflown.push(subscriber.connection),
                     Some(Offer::Kept) | None => {}
@@ -73,6 +86,9 @@ impl Worker {
             cursor += 1;
         }
         let (expired, dropped) = (receiver.expired, receiver.dropped);
+        if let Some(direct) = direct {
+            direct.finish(&mut self.written);
+        }
         channel.end_slice(deliveries, cursor);
         self.count_lost(expired, dropped);
         budget
@@ -95,6 +111,7 @@ struct Receiver<'a> {
     spare: &'a mut SpareRings,
     total: &'a mut usize,
     largest: &'a mut usize,
+    written: &'a mut Written,
     bounds: Bounds,
     now: Instant,
     expired: u64,
@@ -102,6 +119,22 @@ struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
+    /// Writes to one subscriber at once; `None`: offer to it.
+    fn write(&mut self, subscriber: &mut Subscriber, direct: &mut Direct<'_>) -> Option<Offer> {
+        let client = self.clients.get_mut(subscriber.connection as usize)?;
+        match direct.write(client, subscriber, self.spare, self.written) {
+            Outcome::NotFor => None,
+            Outcome::Written => Some(Offer::Kept),
+            Outcome::Left => {
+                let waiting = client.mailbox.bytes();
+                *self.total += waiting;
+                *self.largest = waiting.max(*self.largest);
+                client.dirty = true;
+                Some(Offer::Queued)
+            }
+        }
+    }
+
     /// Offers publications to one subscriber. `Queued`: its client is to be put into the list of
     /// those to flush, where it is not yet.
     fn offer_all(
@@ -171,7 +204,7 @@ impl Receiver<'_> {
 }
 
 /// What `subscriber` gets of `delivery`: a handle of the frame that all share.
-fn entry(client: &Client, subscriber: &Subscriber, delivery: &Delivery) -> Entry {
+pub(super) fn entry(client: &Client, subscriber: &Subscriber, delivery: &Delivery) -> Entry {
     let publication = &delivery.publication;
     Entry {
         frame: delivery.frame(client.wire(subscriber.spelling)).clone(),

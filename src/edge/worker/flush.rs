@@ -12,7 +12,7 @@ use super::mailbox::{Kind, Mailbox};
 use super::transport::Transport;
 
 /// Up to so many bytes are copied together into one write; also a TLS record's worth.
-const CORK_BYTES: usize = 16 * 1024;
+pub(super) const CORK_BYTES: usize = 16 * 1024;
 /// Most pieces of one vectored write.
 const PIECES: usize = 64;
 /// Rings kept for reuse.
@@ -65,12 +65,12 @@ impl Worker {
 
     /// Counts what the pass has written, with one reading of the clock for all of it.
     fn count_written(&mut self) {
-        if self.written.0.is_empty() {
+        if self.written.counts.is_empty() {
             return;
         }
         let now = Instant::now();
         let mut deliveries = 0;
-        for (accepted, count) in self.written.0.drain(..) {
+        for (accepted, count) in self.written.counts.drain(..) {
             let latency = now.saturating_duration_since(accepted);
             self.latency.observe(latency, count);
             deliveries += count;
@@ -94,20 +94,45 @@ impl Worker {
     }
 }
 
-/// Publications written in a pass: when they were accepted, and how many in a row were then. A
-/// channel's subscribers come one after another, so that there are few runs.
+/// Publications written in a pass: when they were accepted, and how many were then. Each socket
+/// gets the same ones in the same order, so that there are few entries and the one that is
+/// wanted comes next.
 #[derive(Default)]
-pub(super) struct Written(Vec<(Instant, u64)>);
+pub(super) struct Written {
+    counts: Vec<(Instant, u64)>,
+    /// The entry that was counted last.
+    at: usize,
+}
 
 impl Written {
-    fn add(&mut self, kind: &Kind) {
-        let Kind::Publication { accepted, .. } = kind else {
-            return;
-        };
-        match self.0.last_mut() {
-            Some((last, count)) if last == accepted => *count += 1,
-            _ => self.0.push((*accepted, 1)),
+    /// Counts one entry of a mailbox, if it is a publication.
+    pub(super) fn add(&mut self, kind: &Kind) {
+        if let Kind::Publication { accepted, .. } = kind {
+            self.add_many(*accepted, 1);
         }
+    }
+
+    /// Counts a publication that `count` sockets were given.
+    pub(super) fn add_many(&mut self, accepted: Instant, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let next = if self.at + 1 < self.counts.len() {
+            self.at + 1
+        } else {
+            0
+        };
+        for at in [self.at, next] {
+            if let Some((known, counted)) = self.counts.get_mut(at)
+                && *known == accepted
+            {
+                *counted += count;
+                self.at = at;
+                return;
+            }
+        }
+        self.at = self.counts.len();
+        self.counts.push((accepted, count));
     }
 }
 

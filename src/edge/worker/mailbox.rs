@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 /// What an entry costs beside its bytes.
-const ENTRY_BYTES: usize = size_of::<Entry>();
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 /// A ring that has grown beyond this is freed rather than reused.
 const SPARE_ENTRIES: usize = 64;
 

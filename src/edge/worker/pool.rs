@@ -10,6 +10,7 @@ use mio::{Poll, Waker};
 use slab::Slab;
 use tokio::runtime::Handle;
 
+use super::direct::Runs;
 use super::flush::Written;
 use super::inbox::{Inbox, Input};
 use super::mailbox::Bounds;
@@ -139,6 +140,7 @@ impl Worker {
             spare_rings: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             cork: Vec::new(),
+            runs: Runs::default(),
             mailbox_bytes: 0,
             largest: 0,
             now: Now::read(),

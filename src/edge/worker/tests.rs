@@ -7,6 +7,7 @@ mod rig;
 mod slow_broker;
 
 mod bounds;
+mod direct;
 mod ends;
 mod fanout;
 mod joins;
