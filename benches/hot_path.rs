@@ -8,7 +8,11 @@
 )]
 
 /// The worker's own file: nobody outside the worker has a use for it, and it needs nothing of it.
-#[allow(dead_code, unused_imports, reason = "neither its tests nor all of it is measured")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "neither its tests nor all of it is measured"
+)]
 #[path = "../src/edge/worker/mailbox.rs"]
 mod mailbox;
 

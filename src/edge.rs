@@ -6,9 +6,11 @@ mod connection;
 mod front;
 mod handshake;
 mod http1;
+mod listener;
 mod origin;
 mod proxy_protocol;
 mod response;
+mod spare;
 mod tls;
 mod worker;
 
@@ -21,6 +23,7 @@ use ipnet::IpNet;
 
 pub use connection::{Busy, Connection, Credential, Sessions};
 pub use front::{Front, FrontServices};
+pub use listener::limit_unsent;
 pub use origin::{NotAnOrigin, OriginRule, Origins, PageRule};
 pub use tls::{TlsError, TlsReloader};
 pub use worker::{PoolServices, WorkerError, Workers};
@@ -62,8 +65,10 @@ pub struct Config {
     pub header_deadline: Duration,
     /// Handshakes in flight; further connections wait in the kernel's backlog.
     pub max_handshakes: usize,
-    /// Most sessions on this node.
-    pub max_sessions: usize,
+    /// Most sessions on this node; `None`: no bound but the system's.
+    pub max_sessions: Option<usize>,
+    /// How much the kernel takes for one session beyond what is on its way.
+    pub unsent_bytes: usize,
     /// Whether permessage-deflate is granted to who offers it.
     pub compression: bool,
     /// How long the broker or a key server may take over one command.
@@ -102,7 +107,8 @@ impl Default for Config {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             header_deadline: Duration::from_secs(5),
             max_handshakes: 256,
-            max_sessions: 100_000,
+            max_sessions: None,
+            unsent_bytes: 65_536,
             compression: false,
             operation_timeout: Duration::from_secs(10),
             max_fragments: 64,

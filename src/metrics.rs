@@ -55,6 +55,13 @@ pub struct ErrorLabel {
     pub code: &'static str,
 }
 
+/// `{worker}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WorkerLabel {
+    /// The worker's number, from 0.
+    pub worker: usize,
+}
+
 /// `{what}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WhatLabel {
@@ -83,6 +90,7 @@ pub struct ResultLabel {
 #[allow(missing_docs, reason = "the help texts are in `register`")]
 pub struct Metrics {
     pub sessions: Family<ProtocolLabel, Gauge>,
+    pub worker_sessions: Family<WorkerLabel, Gauge>,
     pub channels: Gauge,
     pub publications: Counter,
     pub encodings: Counter,
@@ -135,6 +143,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("pogo");
         let mut metrics = Self {
             sessions: Family::default(),
+            worker_sessions: Family::default(),
             channels: Gauge::default(),
             publications: Counter::default(),
             encodings: Counter::default(),
@@ -253,6 +262,11 @@ impl Metrics {
 
     fn register_sessions(&self, registry: &mut Registry) {
         registry.register("sessions", "Open sessions", self.sessions.clone());
+        registry.register(
+            "worker_sessions",
+            "Open sessions by worker, those on their way to it included",
+            self.worker_sessions.clone(),
+        );
         registry.register("commands", "Commands from clients", self.commands.clone());
         registry.register(
             "command_errors",

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what fails at start stops the start; after it nothing falls back silently.
 
+mod files;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -118,9 +120,19 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`] says what is in the way.
-    pub async fn bind(config: Config) -> Result<Self, StartError> {
-        raise_open_files();
+    pub async fn bind(mut config: Config) -> Result<Self, StartError> {
+        if let Some(files) = files::raise() {
+            let most = files::sessions(files, &config);
+            config.edge.max_sessions = Some(config.edge.max_sessions.unwrap_or(most).min(most));
+        }
         let edge = listen("the edge", config.edge.listen)?;
+        edge::limit_unsent(&edge, config.edge.unsent_bytes).map_err(|source| {
+            StartError::Listen {
+                what: "the edge",
+                address: config.edge.listen,
+                source,
+            }
+        })?;
         let control = listen("the control plane", config.control.listen)?;
         let metrics = Metrics::new();
         let (parts, workers) = build(&config, &metrics).await?;
@@ -356,14 +368,6 @@ fn local(
         address,
         source,
     })
-}
-
-/// A session is a descriptor: as many as the system allows.
-fn raise_open_files() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
-    }
 }
 
 fn flatten(

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Front;
 use super::proxy_protocol::{self, Step};
+use super::spare::Spare;
 use crate::clock::Now;
 use crate::limits::normalise;
 
@@ -28,7 +29,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 /// How often such errors are logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// What a connection has to send a request's head in while no slot is free: so that silent ones,
 /// which look no different from slow ones until then, cannot keep the others out for long.
 const HURRIED_DEADLINE: Duration = Duration::from_secs(2);
@@ -66,6 +67,7 @@ impl Front {
 
     async fn accept_for_ever(self: &Arc<Self>, listener: &TcpListener) {
         let mut errors = AcceptErrors::default();
+        let mut spare = Spare::new();
         // The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
             let (stream, peer) = loop {
@@ -76,7 +78,11 @@ impl Front {
                     Ok(accepted) => break accepted,
                     Err(error) => {
                         self.services.metrics.accept_errors.inc();
-                        errors.pause(&error).await;
+                        if errors.are_ours(&error)
+                            && !spare.refuse(listener, self.tls.is_none()).await
+                        {
+                            errors.pause().await;
+                        }
                     }
                 }
             };
@@ -178,13 +184,15 @@ struct AcceptErrors {
 }
 
 impl AcceptErrors {
-    async fn pause(&mut self, error: &io::Error) {
+    /// Whether `error` is of this process or system, not of a connection that was gone before it
+    /// was taken. If so it is logged, now and then.
+    fn are_ours(&mut self, error: &io::Error) -> bool {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(
             error.kind(),
             ConnectionAborted | ConnectionReset | Interrupted
         ) {
-            return; // The connection's own, gone before it was taken.
+            return false;
         }
         self.unlogged += 1;
         if self
@@ -195,6 +203,10 @@ impl AcceptErrors {
             self.logged = Some(Instant::now());
             self.unlogged = 0;
         }
+        true
+    }
+
+    async fn pause(&mut self) {
         let pause = PAUSES[self.streak.min(PAUSES.len() - 1)];
         self.streak += 1;
         tokio::time::sleep(pause).await;

@@ -2,9 +2,9 @@
 //! table and its timers. Nothing of that is shared, so nothing is locked. Other threads reach it
 //! through its inbox only.
 //!
-//! A turn: take what came from other threads, read what sockets have to say, walk one slice of
-//! fan-out, flush the mailboxes that were filled, fire deadlines. Replies and small channels so
-//! never wait for more than one slice of a huge channel.
+//! A turn: read what sockets have to say, take what came from other threads, walk a slice of small
+//! channels and flush the mailboxes that were filled, then the same with a slice of a huge channel,
+//! fire deadlines. Replies and small channels so wait for no more than one slice of a huge one.
 
 mod act;
 mod adopt;
@@ -20,13 +20,15 @@ mod operations;
 mod overflow;
 mod pool;
 mod read;
+mod subscribers;
 mod table;
 mod timers;
 mod transport;
+mod walks;
 
 pub use pool::{PoolServices, WorkerError, Workers};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -43,6 +45,7 @@ use mailbox::{Bounds, SpareRings};
 use operations::Services;
 use table::Table;
 use timers::Timers;
+use walks::{Lane, Walks};
 
 use crate::clock::Now;
 use crate::code::CloseCode;
@@ -101,8 +104,8 @@ struct Worker {
     by_id: BTreeMap<SessionId, u32>,
     table: Table,
     timers: Timers,
-    /// Channels whose walk goes on, round robin.
-    walks: VecDeque<u32>,
+    /// Channels that are walked or wait for it.
+    walks: Walks,
     /// Clients whose mailboxes have something new.
     dirty: Vec<u32>,
     /// Clients that may have more to read.
@@ -163,7 +166,9 @@ impl Worker {
         }
         self.take_inbox();
         self.read_again();
-        self.walk();
+        self.walk(Lane::Small);
+        self.flush();
+        self.walk(Lane::Huge);
         self.flush();
         self.fire_timers();
         self.report();
@@ -183,7 +188,7 @@ impl Worker {
 
     /// How long the next poll may sleep.
     fn sleep_time(&self) -> Option<Duration> {
-        let busy = !self.walks.is_empty()
+        let busy = self.walks.go_on()
             || !self.unread.is_empty()
             || !self.dirty.is_empty()
             || !self.inbox.may_sleep();
@@ -199,8 +204,8 @@ impl Worker {
     fn take(&mut self, input: Input) {
         match input {
             Input::Message(WorkerMessage::Deliver(delivery)) => {
-                if let Some(channel) = self.table.enqueue(delivery) {
-                    self.walks.push_back(channel);
+                if let Some((channel, subscribers)) = self.table.enqueue(delivery) {
+                    self.walks.push(channel, subscribers);
                 }
             }
             Input::Message(WorkerMessage::List {

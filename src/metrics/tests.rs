@@ -7,6 +7,7 @@ use super::*;
 /// Section 9 of the contract, and what is beside it.
 const LINES: &[&str] = &[
     "pogo_sessions{protocol=\"pogo.v1.json\"} 1",
+    "pogo_worker_sessions{worker=\"1\"} 3",
     "pogo_channels 0",
     "pogo_publications_total 0",
     "pogo_encodings_total 0",
@@ -43,6 +44,10 @@ fn the_names_are_the_contracts() {
             protocol: "pogo.v1.json",
         })
         .inc();
+    metrics
+        .worker_sessions
+        .get_or_create(&WorkerLabel { worker: 1 })
+        .set(3);
     metrics
         .commands
         .get_or_create(&CommandLabels {

@@ -1,15 +1,15 @@
 //! `pogo serve` as a process: how it starts, refuses to start, reloads, runs short and ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::process::{Process, free_address, whole};
-use crate::support::{Client, Connect, Token, eventually};
+use crate::support::{Client, Connect, PATIENCE, Token, eventually};
 
 /// Runs `pogo` to its end.
 fn run(arguments: &[&str]) -> Output {
@@ -120,6 +120,56 @@ async fn it_runs_out_of_files_and_lives() {
     let token = Token::of("b").sign();
     let mut later = Connect::new().token(&token).open(process.edge).await;
     later.expect("pogo:welcome").await;
+}
+
+#[tokio::test]
+async fn who_finds_no_descriptor_is_told_and_closed() {
+    let process = Process::start("", Some(80)).await;
+    let mut first = Client::with(process.edge, &Token::of("a").sign()).await;
+    let begun = Instant::now();
+    // Silent ones take all descriptors; those behind them ask.
+    let held: Vec<_> = (0..80)
+        .map(|_| TcpStream::connect(process.edge).unwrap())
+        .collect();
+    let mut refused = 0;
+    for _ in 0..40 {
+        let mut asking = TcpStream::connect(process.edge).unwrap();
+        asking.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        asking.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).unwrap();
+        refused += usize::from(answer.starts_with("HTTP/1.1 503"));
+        first.ok(json!({"event": "ping"})).await;
+    }
+    assert!(refused > 0, "nobody was told");
+    let times = process.log().matches("cannot be accepted").count() as u64;
+    let most = begun.elapsed().as_secs() + 1;
+    assert!((1..=most).contains(&times), "{times} lines, at most {most}");
+    drop(held);
+    let token = Token::of("b").sign();
+    let mut later = Connect::new().token(&token).open(process.edge).await;
+    later.expect("pogo:welcome").await;
+}
+
+#[tokio::test]
+async fn sessions_leave_descriptors_for_the_rest() {
+    let process = Process::start("", Some(120)).await;
+    let token = Token::of("a").sign();
+    let mut sessions = Vec::new();
+    let refused = loop {
+        assert!(sessions.len() <= 120, "more sessions than open files");
+        match Connect::new().token(&token).try_open(process.edge).await {
+            Ok(session) => sessions.push(session),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.status(), 503);
+    assert_eq!(sessions.len(), 60, "half of the open files");
+    for session in &mut sessions {
+        session.ok(json!({"event": "ping"})).await;
+    }
+    assert!(!process.log().contains("cannot be accepted"));
 }
 
 #[tokio::test]

@@ -148,11 +148,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         "256",
         "Handshakes in flight; further connections wait in the kernel's backlog",
     ),
-    setting(
+    optional(
         "edge.max_sessions",
         MANY,
-        "100000",
-        "Most sessions on this node; beyond it 503",
+        "Most sessions on this node; beyond it, and beyond what open files allow in any case, 503",
+    )
+    .computed("as many as the process may open files for"),
+    setting(
+        "edge.unsent_bytes",
+        Kind::Bytes {
+            min: 1_024,
+            max: 1 << 30,
+        },
+        "65536",
+        "What the kernel takes for one session beyond what is on its way to it \
+         (TCP_NOTSENT_LOWAT); the rest waits in the session's mailbox, under its slow policy",
     ),
     setting(
         "edge.operation_timeout",

@@ -13,7 +13,7 @@ use super::client::{Client, Phase};
 use super::fanout::entry;
 use super::flush::{CORK_BYTES, Written};
 use super::mailbox::{self, Bounds, SpareRings};
-use super::table::Subscriber;
+use super::subscribers::Subscriber;
 use crate::hub::Delivery;
 use crate::protocol::Wire;
 

@@ -11,26 +11,22 @@ use super::direct::{Direct, Outcome};
 use super::flush::Written;
 use super::mailbox::{Bounds, Entry, Kind, SpareRings};
 use super::overflow::{self, Offer, Room, Source};
-use super::table::Subscriber;
+use super::subscribers::Subscriber;
+use super::walks::{Lane, SLICE};
 use crate::code::CloseCode;
 use crate::hub::Delivery;
 use crate::session::Slot;
 
-/// Subscribers walked in one slice: some 0.5 ms of sends.
-const SLICE: usize = 64;
-/// Empty places of a channel's slab that cost as much as a subscriber.
-const HOLES: usize = 64;
-
 impl Worker {
-    /// Walks one slice, of one huge channel or of several small ones.
-    pub(super) fn walk(&mut self) {
+    /// Walks one slice of `lane`: of one huge channel, or of several small ones.
+    pub(super) fn walk(&mut self, lane: Lane) {
         let mut budget = SLICE;
         while budget > 0
-            && let Some(key) = self.walks.pop_front()
+            && let Some(key) = self.walks.pop(lane)
         {
-            budget = self.walk_channel(key, budget);
-            if self.table.walked(key) {
-                self.walks.push_back(key);
+            budget = self.walk_channel((key, lane), budget);
+            if let Some(subscribers) = self.table.walked(key) {
+                self.walks.push(key, subscribers);
             }
         }
         while let Some(key) = self.overflown.pop() {
@@ -39,14 +35,14 @@ impl Worker {
     }
 
     /// Walks at most `budget` subscribers of a channel and returns what is left of it.
-    fn walk_channel(&mut self, key: u32, mut budget: usize) -> usize {
+    fn walk_channel(&mut self, (key, lane): (u32, Lane), mut budget: usize) -> usize {
         let Some(channel) = self.table.channel(key) else {
             return budget;
         };
         let (deliveries, mut cursor) = channel.begin_slice();
-        let end = channel.subscribers.capacity();
-        let direct = self.walks.is_empty();
-        let mut direct = direct
+        let mut direct = self
+            .walks
+            .is_empty(lane)
             .then(|| Direct::new(&deliveries, self.bounds, &mut self.runs))
             .flatten();
         let mut receiver = Receiver {
@@ -60,30 +56,26 @@ impl Worker {
             expired: 0,
             dropped: 0,
         };
-        let mut holes = 0;
-        while cursor < end && budget > 0 {
-            if let Some(subscriber) = channel.subscribers.get_mut(cursor) {
-                budget -= 1;
-                let slot = Slot {
-                    channel: key,
-                    index: super::table::key(cursor),
-                };
-                let offer = match &mut direct {
-                    Some(direct) => receiver.write(subscriber, direct),
-                    None => None,
-                };
-                let offer = offer
-                    .or_else(|| receiver.offer_all(subscriber, slot, (&deliveries, channel.slow)));
-                match offer {
-                    Some(Offer::Queued) => self.dirty.push(subscriber.connection),
-                    Some(Offer::Full) => self.overflown.push(subscriber.connection),
-                    Some(Offer::Kept) | None => {}
-                }
-            } else {
-                holes += 1;
-                budget -= usize::from(holes % HOLES == 0);
-            }
+        while budget > 0
+            && let Some((subscriber, place)) = channel.subscribers.at(cursor)
+        {
+            budget -= 1;
             cursor += 1;
+            let slot = Slot {
+                channel: key,
+                index: place,
+            };
+            let offer = match &mut direct {
+                Some(direct) => receiver.write(subscriber, direct),
+                None => None,
+            };
+            let offer =
+                offer.or_else(|| receiver.offer_all(subscriber, slot, (&deliveries, channel.slow)));
+            match offer {
+                Some(Offer::Queued) => self.dirty.push(subscriber.connection),
+                Some(Offer::Full) => self.overflown.push(subscriber.connection),
+                Some(Offer::Kept) | None => {}
+            }
         }
         let (expired, dropped) = (receiver.expired, receiver.dropped);
         if let Some(direct) = direct {

@@ -1,6 +1,6 @@
 //! The workers as one: starting them, giving each connection to the least loaded, stopping them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +17,7 @@ use super::mailbox::Bounds;
 use super::operations::Services;
 use super::table::Table;
 use super::timers::Timers;
+use super::walks::Walks;
 use super::{CLOSE_LINGER, Gauges, SCRATCH_BYTES, WAKE, Worker};
 use crate::auth::Authenticator;
 use crate::clock::Now;
@@ -24,7 +25,7 @@ use crate::edge::Config;
 use crate::edge::connection::{Busy, Connection, Sessions};
 use crate::hub::{HubError, WorkerId};
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, WorkerLabel};
 use crate::node::Node;
 use crate::protocol::deflate::Inflater;
 use crate::session::Shared;
@@ -69,6 +70,25 @@ impl Peers {
             .iter()
             .map(|(_, gauges)| gauges.mailbox_bytes.load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// Counts one more session of the worker that has the fewest, whose inbox it is.
+    fn take_seat(&self) -> Option<&Inbox> {
+        loop {
+            let counts = self.0.iter().map(|(inbox, gauges)| {
+                let count = gauges.sessions.load(Ordering::Relaxed);
+                (count, inbox, &gauges.sessions)
+            });
+            let (count, inbox, sessions) = counts.min_by_key(|(count, ..)| *count)?;
+            // Others give connections away at this moment: it may not be the fewest any more.
+            let order = Ordering::Relaxed;
+            if sessions
+                .compare_exchange(count, count + 1, order, order)
+                .is_ok()
+            {
+                return Some(inbox);
+            }
+        }
     }
 
     fn sessions(&self) -> usize {
@@ -131,7 +151,7 @@ impl Worker {
             by_id: BTreeMap::new(),
             table: Table::default(),
             timers: Timers::default(),
-            walks: VecDeque::new(),
+            walks: Walks::default(),
             dirty: Vec::new(),
             unread: Vec::new(),
             overflown: Vec::new(),
@@ -153,7 +173,7 @@ impl Worker {
 #[derive(Debug)]
 pub struct Workers {
     peers: Arc<Peers>,
-    max_sessions: usize,
+    max_sessions: Option<usize>,
     mailbox_total_bytes: usize,
     draining: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -218,7 +238,25 @@ impl Workers {
 
     fn count_at_scrape(&self, metrics: &Metrics) {
         let peers = self.peers.clone();
+        if let Some(most) = self.max_sessions {
+            metrics.set_bound("sessions", most);
+        }
+        let ours = metrics.worker_sessions.clone();
+        let gauges = self
+            .peers
+            .0
+            .iter()
+            .enumerate()
+            .map(|(worker, (_, gauges))| {
+                let label = WorkerLabel { worker };
+                (ours.get_or_create_owned(&label), gauges.clone())
+            });
+        let gauges: Vec<_> = gauges.collect();
         metrics.on_scrape(move |metrics| {
+            for (metric, gauges) in &gauges {
+                let sessions = gauges.sessions.load(Ordering::Relaxed);
+                metric.set(i64::try_from(sessions).unwrap_or(i64::MAX));
+            }
             let bytes = i64::try_from(peers.mailbox_bytes()).unwrap_or(i64::MAX);
             metrics.mailbox_bytes.set(bytes);
             let counts = peers.0.iter().map(|(_, gauges)| &gauges.deliveries);
@@ -280,7 +318,9 @@ impl Sessions for Workers {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Busy::Draining);
         }
-        let full = self.sessions() >= self.max_sessions
+        let full = self
+            .max_sessions
+            .is_some_and(|most| self.sessions() >= most)
             || self.peers.mailbox_bytes() >= self.mailbox_total_bytes;
         if full { Err(Busy::Overloaded) } else { Ok(()) }
     }
@@ -289,10 +329,8 @@ impl Sessions for Workers {
         if self.ready().is_err() {
             return Err(Box::new(connection));
         }
-        let load = |entry: &&(Arc<Inbox>, Arc<Gauges>)| entry.1.sessions.load(Ordering::Relaxed);
-        match self.peers.0.iter().min_by_key(load) {
-            Some((inbox, gauges)) => {
-                gauges.sessions.fetch_add(1, Ordering::Relaxed);
+        match self.peers.take_seat() {
+            Some(inbox) => {
                 inbox.put(Input::Adopt(Box::new(connection)));
                 Ok(())
             }

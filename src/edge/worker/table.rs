@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::subscribers::{Subscriber, Subscribers};
 use crate::channel::{ChannelName, SlowPolicy};
 use crate::hub::Delivery;
 use crate::protocol::Spelling;
@@ -18,19 +19,6 @@ const SPARE_DELIVERIES: usize = 64;
 /// Queues kept for reuse: for so many channels at a time publications wait without allocating.
 const SPARE_QUEUES: usize = 1024;
 
-/// A local subscription.
-#[derive(Debug)]
-pub(super) struct Subscriber {
-    /// The connection's key.
-    pub(super) connection: u32,
-    /// How its pushes are spelled.
-    pub(super) spelling: Spelling,
-    /// The last sequence that it has got or does not want: what is not beyond is a duplicate.
-    pub(super) after: u64,
-    /// No other has ever had it, whereas places are given again.
-    pub(super) id: u64,
-}
-
 /// A channel with local subscribers.
 #[derive(Debug)]
 pub(super) struct LocalChannel {
@@ -38,11 +26,11 @@ pub(super) struct LocalChannel {
     pub(super) name: ChannelName,
     /// What happens to its slow subscribers.
     pub(super) slow: SlowPolicy,
-    /// Keyed by [`Slot::index`]. A newcomer may take a place that a walk has passed; it has
-    /// joined behind the walked publications, so it misses nothing.
-    pub(super) subscribers: Slab<Subscriber>,
+    /// [`Slot::index`] is their place. A newcomer comes last, so a walk meets it; what it has had
+    /// with its join already is recognised by [`Subscriber::after`].
+    pub(super) subscribers: Subscribers,
     queues: Queues,
-    /// The next subscriber to get what is walked.
+    /// How many subscribers have what is walked.
     cursor: usize,
     queued: bool,
 }
@@ -80,7 +68,7 @@ impl Table {
             let key = key(self.channels.insert(LocalChannel {
                 name: name.clone(),
                 slow,
-                subscribers: Slab::new(),
+                subscribers: Subscribers::default(),
                 queues: Queues::default(),
                 cursor: 0,
                 queued: false,
@@ -99,7 +87,7 @@ impl Table {
         entry.slow = slow;
         Slot {
             channel,
-            index: key(entry.subscribers.insert(subscriber)),
+            index: entry.subscribers.insert(subscriber),
         }
     }
 
@@ -108,7 +96,7 @@ impl Table {
         let Some(channel) = self.channels.get_mut(slot.channel as usize) else {
             return;
         };
-        channel.subscribers.try_remove(slot.index as usize);
+        channel.cursor = channel.subscribers.remove(slot.index, channel.cursor);
         self.drop_if_idle(slot.channel);
     }
 
@@ -122,7 +110,7 @@ impl Table {
         self.channels
             .get_mut(slot.channel as usize)?
             .subscribers
-            .get_mut(slot.index as usize)
+            .get_mut(slot.index)
     }
 
     /// The subscription `id`, if it is still there, with its channel's name and policy.
@@ -133,31 +121,30 @@ impl Table {
     ) -> Option<((ChannelName, SlowPolicy), &mut Subscriber)> {
         let channel = self.channels.get_mut(slot.channel as usize)?;
         let of = (channel.name.clone(), channel.slow);
-        let subscriber = channel.subscribers.get_mut(slot.index as usize)?;
+        let subscriber = channel.subscribers.get_mut(slot.index)?;
         (subscriber.id == id).then_some((of, subscriber))
     }
 
-    /// Lets `delivery` wait for the next walk over its channel. The channel's key, if it must be
-    /// put in the queue of walks.
-    pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>) -> Option<u32> {
+    /// Lets `delivery` wait for the next walk over its channel. The channel's key and how many
+    /// subscribers it has, if it must be put among the walks.
+    pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>) -> Option<(u32, usize)> {
         let key = *self.by_name.get(&delivery.publication.channel)?;
         let channel = self.channels.get_mut(key as usize)?;
+        let subscribers = channel.subscribers.len();
         let idle = !std::mem::replace(&mut channel.queued, true);
         if idle && let Some(queues) = self.spare.pop() {
             channel.queues = queues;
         }
         channel.queues.waiting.push_back(delivery);
-        idle.then_some(key)
+        idle.then_some((key, subscribers))
     }
 
-    /// After a slice: whether the channel must be queued again. If not, it is idle, and gone if
-    /// nobody is left on it.
-    pub(super) fn walked(&mut self, key: u32) -> bool {
-        let Some(channel) = self.channels.get_mut(key as usize) else {
-            return false;
-        };
+    /// After a slice: how many subscribers the channel has, if it must be queued again. If not,
+    /// it is idle, and gone if nobody is left on it.
+    pub(super) fn walked(&mut self, key: u32) -> Option<usize> {
+        let channel = self.channels.get_mut(key as usize)?;
         if !channel.queues.is_empty() {
-            return true;
+            return Some(channel.subscribers.len());
         }
         channel.queued = false;
         let queues = std::mem::take(&mut channel.queues);
@@ -165,7 +152,7 @@ impl Table {
             self.spare.push(queues);
         }
         self.drop_if_idle(key);
-        false
+        None
     }
 
     /// How many channels there are.
@@ -203,17 +190,17 @@ impl LocalChannel {
         if walking.is_empty() {
             let taken = waiting.len().min(MOST_WALKED);
             walking.extend(waiting.drain(..taken));
-            self.cursor = 0;
         }
         (std::mem::take(walking), self.cursor)
     }
 
     /// Ends a slice at `cursor`; the walk is over when it has passed the last subscriber.
     pub(super) fn end_slice(&mut self, mut deliveries: Vec<Arc<Delivery>>, cursor: usize) {
-        if cursor >= self.subscribers.capacity() {
-            deliveries.clear();
-        }
         self.cursor = cursor;
+        if cursor >= self.subscribers.len() {
+            deliveries.clear();
+            self.cursor = 0;
+        }
         self.queues.walking = deliveries;
     }
 }

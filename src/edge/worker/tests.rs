@@ -6,14 +6,17 @@ mod drive;
 mod rig;
 mod slow_broker;
 
+mod balance;
 mod bounds;
 mod direct;
 mod ends;
+mod fairness;
 mod fanout;
 mod joins;
 mod property;
 mod race;
 mod slow;
+mod stalled;
 mod tls;
 
 use serde_json::{Value, json};

@@ -80,13 +80,18 @@ async fn out_of_descriptors() {
     while let Ok(file) = std::fs::File::open("/dev/null") {
         hoard.push(file);
     }
-    // One descriptor for the client, none for the server's side.
-    hoard.pop();
-    let mut stream = edge.connect().await;
-    while metrics.accept_errors.get() < 3 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    // One descriptor for the client, none for the server's side but the reserve, time after time.
+    for n in 0..3 {
+        hoard.pop();
+        let mut stream = edge.connect().await;
+        stream.write_all(upgrade("").as_bytes()).await.unwrap();
+        assert_eq!(status(&read_answer(&mut stream).await), 503);
+        assert!(metrics.accept_errors.get() > n);
+        drop(stream);
+        hoard.extend(std::fs::File::open("/dev/null"));
     }
     hoard.clear();
+    let mut stream = edge.connect().await;
     stream.write_all(upgrade("").as_bytes()).await.unwrap();
     assert_eq!(status(&read_answer(&mut stream).await), 101);
     edge.next().await;

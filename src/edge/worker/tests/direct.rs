@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::edge::Config;
 use crate::edge::worker::Worker;
+use crate::edge::worker::walks::Lane;
 
 fn waiting(worker: &Worker) -> usize {
     let clients = worker.clients.iter();
@@ -20,7 +21,7 @@ fn deliveries(rig: &Rig) -> u64 {
 fn walk(rig: &mut Rig) {
     let worker = &mut rig.workers[0];
     worker.take_inbox();
-    worker.walk();
+    worker.walk(Lane::Small);
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Rig {
         for _ in 0..100_000 {
             self.turn();
             let at_rest = |worker: &Worker| {
-                worker.walks.is_empty()
+                !worker.walks.go_on()
                     && worker.unread.is_empty()
                     && worker.dirty.is_empty()
                     && worker.inbox.may_sleep()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::edge::worker::mailbox::Mailbox;
+use crate::edge::worker::walks::Lane;
 use crate::edge::worker::{Worker, client as connection};
 use crate::protocol::frame::FrameReader;
 use crate::session::Session;
@@ -39,7 +40,7 @@ fn a_publication_is_encoded_once_for_each_spelling() {
     let worker = &mut rig.workers[0];
     block(worker);
     worker.take_inbox();
-    worker.walk();
+    worker.walk(Lane::Small);
     // By address: what is shared was encoded once.
     let mut frames: Vec<*const u8> = worker
         .clients
@@ -53,37 +54,6 @@ fn a_publication_is_encoded_once_for_each_spelling() {
 }
 
 #[test]
-fn a_huge_channel_does_not_keep_a_small_one_waiting() {
-    let mut rig = Rig::new();
-    let mut crowd: Vec<_> = (0..200).map(|_| rig.join()).collect();
-    for client in &mut crowd {
-        client.send(&json!({"event": "channel:subscribe", "channel": "huge"}));
-    }
-    let mut one = rig.join();
-    rig.subscribe(&mut one, "small");
-    rig.publish("huge", &json!(1));
-    rig.publish("small", &json!(2));
-    let worker = &mut rig.workers[0];
-    block(worker);
-    worker.take_inbox();
-    worker.walk();
-    worker.walk();
-    let served = |worker: &Worker| {
-        let clients = worker.clients.iter();
-        clients
-            .filter(|(_, client)| !client.mailbox.is_empty())
-            .count()
-    };
-    assert!((2..=130).contains(&served(worker)), "{}", served(worker));
-    unblock(worker);
-    rig.turn();
-    assert_eq!(rig.text(&mut one)["data"], 2);
-    for client in &mut crowd {
-        assert_eq!(rig.text(client)["data"], 1);
-    }
-}
-
-#[test]
 fn a_slice_is_bounded_in_publications_too() {
     let mut rig = Rig::new();
     let mut client = rig.join();
@@ -94,7 +64,7 @@ fn a_slice_is_bounded_in_publications_too() {
     let worker = &mut rig.workers[0];
     block(worker);
     worker.take_inbox();
-    worker.walk();
+    worker.walk(Lane::Small);
     let waiting = worker
         .clients
         .iter()
@@ -105,27 +75,6 @@ fn a_slice_is_bounded_in_publications_too() {
     for n in 0..6_000 {
         assert_eq!(rig.text(&mut client)["data"], n);
     }
-}
-
-#[test]
-fn a_channel_that_was_huge_once_is_walked_in_slices_still() {
-    let mut rig = Rig::new();
-    let mut crowd: Vec<_> = (0..300).map(|_| rig.join()).collect();
-    for client in &mut crowd {
-        client.send(&json!({"event": "channel:subscribe", "channel": "a"}));
-    }
-    rig.settle();
-    let mut last = crowd.pop().unwrap();
-    drop(crowd);
-    rig.until("they go", |rig| rig.workers[0].clients.len() == 1);
-    rig.publish("a", &json!(1));
-    let push = rig.drain(&mut last).pop();
-    assert!(
-        matches!(push, Some(Frame::Text(ref text)) if text["data"] == 1),
-        "{push:?}"
-    );
-    drop(last);
-    rig.assert_empty();
 }
 
 #[test]
@@ -155,7 +104,7 @@ fn an_idle_connection_owns_next_to_nothing() {
         ),
         (
             "Subscriber",
-            size_of::<crate::edge::worker::table::Subscriber>(),
+            size_of::<crate::edge::worker::subscribers::Subscriber>(),
             24,
         ),
         ("Input", size_of::<crate::edge::worker::inbox::Input>(), 256),

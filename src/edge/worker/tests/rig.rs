@@ -61,7 +61,7 @@ pub(super) struct Rig {
     pub(super) workers: Vec<Worker>,
     pub(super) inboxes: Vec<Arc<Inbox>>,
     pub(super) events: Events,
-    listener: TcpListener,
+    pub(super) listener: TcpListener,
 }
 
 pub(super) fn name(text: &str) -> ChannelName {
@@ -192,25 +192,27 @@ impl Rig {
 
     pub(super) fn adopt(&self, worker: usize, stream: TcpStream, credential: Credential) {
         stream.set_nonblocking(true).unwrap();
-        self.adopt_as(
-            worker,
-            Connection {
-                stream,
-                tls: None,
-                early: Bytes::new(),
-                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                encoding: Encoding::Json,
-                deflate: false,
-                credential,
-                permit: ConnectionPermit::exempt(),
-            },
-        );
+        self.adopt_as(worker, connection(stream, credential));
     }
 
     pub(super) fn adopt_as(&self, worker: usize, connection: Connection) {
         let gauge = &self.workers[worker].gauges.sessions;
         gauge.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.inboxes[worker].put(Input::Adopt(Box::new(connection)));
+    }
+}
+
+/// What the front half hands over for `stream`.
+pub(super) fn connection(stream: TcpStream, credential: Credential) -> Connection {
+    Connection {
+        stream,
+        tls: None,
+        early: Bytes::new(),
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        encoding: Encoding::Json,
+        deflate: false,
+        credential,
+        permit: ConnectionPermit::exempt(),
     }
 }
 
@@ -225,7 +227,11 @@ fn broker(hub: &Arc<Hub>, shared: &Arc<Shared>) -> Arc<SlowBroker> {
     Arc::new(SlowBroker::new(broker.unwrap()))
 }
 
-fn services(node: Arc<Node>, denied: Arc<limits::DenyList>, shared: &Arc<Shared>) -> PoolServices {
+pub(super) fn services(
+    node: Arc<Node>,
+    denied: Arc<limits::DenyList>,
+    shared: &Arc<Shared>,
+) -> PoolServices {
     let limits = limits::Config {
         commands: limits::RateConfig::new(1_000_000, 1_000_000),
         ..limits::Config::default()
