@@ -76,6 +76,8 @@ async fn beyond_the_slots_connections_wait() {
 async fn out_of_descriptors() {
     let mut edge = Edge::start(Config::default()).await;
     let metrics = edge.front.services.metrics.clone();
+    // Whoever is served by it knows that it runs, its reserve included.
+    let _first = edge.open(&upgrade("")).await;
     let mut hoard = Vec::new();
     while let Ok(file) = std::fs::File::open("/dev/null") {
         hoard.push(file);
