@@ -173,6 +173,7 @@ impl Metrics {
         };
         metrics.begin_at_zero();
         metrics.register_sessions(&mut registry);
+        metrics.register_compression(&mut registry);
         metrics.register_node(&mut registry);
         metrics.scrape = Arc::new(Scrape {
             registry,
@@ -305,17 +306,6 @@ impl Metrics {
             self.rate_limited.clone(),
         );
         registry.register_with_unit(
-            "compression",
-            "What was compressed or inflated, before and after",
-            Unit::Bytes,
-            self.compression.clone(),
-        );
-        registry.register(
-            "compressed_sessions",
-            "Open sessions that negotiated permessage-deflate",
-            self.compressed_sessions.clone(),
-        );
-        registry.register_with_unit(
             "mailbox",
             "Waiting in the mailboxes of all sessions",
             Unit::Bytes,
@@ -330,6 +320,20 @@ impl Metrics {
             "accept_errors",
             "Times that no connection could be accepted",
             self.accept_errors.clone(),
+        );
+    }
+
+    fn register_compression(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "compression",
+            "What was compressed or inflated, before and after",
+            Unit::Bytes,
+            self.compression.clone(),
+        );
+        registry.register(
+            "compressed_sessions",
+            "Open sessions that negotiated permessage-deflate",
+            self.compressed_sessions.clone(),
         );
     }
 

@@ -19,6 +19,7 @@ mod bench;
 mod channels;
 mod cli;
 mod control;
+mod deflate;
 mod drain;
 mod encodings;
 mod expiry;

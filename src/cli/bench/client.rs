@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::tally::Tally;
 use super::token::Tokens;
-use super::wire::{self, CLOSE, Finder, PING, PONG, TEXT};
+use super::wire::{self, CLOSE, Finder, Frame, PING, PONG, TEXT};
+use crate::metrics::Metrics;
+use crate::protocol::Message;
+use crate::protocol::deflate::Inflater;
 
 /// The protocol that a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -36,6 +39,8 @@ pub(super) struct Plan {
     pub(super) path: String,
     pub(super) tokens: Tokens,
     pub(super) subscription: Subscription,
+    /// Whether permessage-deflate is offered.
+    pub(super) compress: bool,
 }
 
 impl Plan {
@@ -48,6 +53,9 @@ impl Plan {
         );
         if self.protocol == Protocol::Native {
             request += "Sec-WebSocket-Protocol: pogo.v1.json\r\n";
+        }
+        if self.compress {
+            request += "Sec-WebSocket-Extensions: permessage-deflate\r\n";
         }
         if let Some(token) = self.tokens.of(index) {
             request = request + "Authorization: Bearer " + &token + "\r\n";
@@ -88,6 +96,8 @@ pub(super) struct Client {
 /// What the clients of a swarm share while they read.
 #[derive(Debug)]
 pub(super) struct Context {
+    /// Reads what is compressed.
+    pub(super) inflater: Option<Inflater>,
     pub(super) plan: Arc<Plan>,
     pub(super) tally: Tally,
     pub(super) finder: Finder,
@@ -98,6 +108,15 @@ pub(super) struct Context {
 /// Why a client has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused(pub(super) String);
+
+impl Context {
+    /// Has the clients to come offer permessage-deflate.
+    pub(super) fn offer_compression(&mut self) {
+        const MAX_BYTES: usize = 16 << 20;
+        self.inflater = Some(Inflater::new(MAX_BYTES, &Metrics::new()));
+        Arc::make_mut(&mut self.plan).compress = true;
+    }
+}
 
 impl Client {
     pub(super) fn new(index: usize) -> Self {
@@ -133,6 +152,7 @@ impl Client {
         while let Some(frame) = wire::frame(&bytes[used..]) {
             used += frame.length;
             match frame.opcode {
+                TEXT if frame.compressed => self.compressed(&frame, context, out)?,
                 TEXT => self.message(frame.payload, frame.length, context, out)?,
                 PING => wire::put_frame(out, PONG, frame.payload),
                 CLOSE => {
@@ -147,6 +167,22 @@ impl Client {
             }
         }
         Ok(used)
+    }
+
+    fn compressed(
+        &mut self,
+        frame: &Frame<'_>,
+        context: &mut Context,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
+        let refused = || Refused("a compressed message that cannot be read".to_owned());
+        let mut inflater = context.inflater.take().ok_or_else(refused)?;
+        let read = match inflater.message(false, frame.payload) {
+            Ok(Message::Binary(payload)) => self.message(payload, frame.length, context, out),
+            _ => Err(refused()),
+        };
+        context.inflater = Some(inflater);
+        read
     }
 
     fn message(

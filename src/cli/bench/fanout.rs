@@ -45,6 +45,12 @@ pub(super) struct Fanout {
     /// Let a bare loop of send(2) do the same, in turns with the server, and print the ratio
     #[arg(long)]
     raw: bool,
+    /// Publish JSON records rather than one long text
+    #[arg(long)]
+    records: bool,
+    /// Offer permessage-deflate (the server needs edge.compression)
+    #[arg(long)]
+    compress: bool,
     /// Threads of the bare loop: as many as the server has workers; one a core without
     #[arg(long, requires = "raw", value_name = "N")]
     raw_threads: Option<usize>,
@@ -114,11 +120,15 @@ impl Fanout {
     pub(super) async fn run(self, out: &mut Output) -> Result<(), CliError> {
         let mut target = self.target.resolve()?;
         let mut swarm = target.swarm(Subscription::Shared("bench-fanout".to_owned()))?;
+        if self.compress {
+            swarm.context.offer_compression();
+        }
         let opened = self.opening.open(&mut swarm, self.subscribers)?;
         require_all(&opened)?;
         let watched = swarm.watch(false);
         watched.map_err(|error| CliError::Failed(error.to_string()))?;
         let mut publisher = target.publisher().await?;
+        publisher.records = self.records;
         let mut walks = Vec::new();
         for _ in 0..WARM_UP {
             self.round(&mut target, &mut swarm, &mut publisher).await?;

@@ -28,6 +28,8 @@ pub(super) struct Publisher {
     epoch: Instant,
     /// The number of the last one.
     pub(super) last: u64,
+    /// Whether the data is records rather than one long text.
+    pub(super) records: bool,
 }
 
 impl Publisher {
@@ -36,6 +38,7 @@ impl Publisher {
             way: Way::Grpc(Box::new(client)),
             epoch,
             last: 0,
+            records: false,
         }
     }
 
@@ -44,6 +47,7 @@ impl Publisher {
             way: Way::Http(Box::new(Http::new(app, url)?)),
             epoch,
             last: 0,
+            records: false,
         })
     }
 
@@ -66,7 +70,12 @@ impl Publisher {
         (time, size): (u64, usize),
     ) -> Result<u64, CliError> {
         let numbers = self.last + 1..=self.last + count;
-        let datas = numbers.map(|number| wire::data(number, time, size));
+        let data = if self.records {
+            wire::records
+        } else {
+            wire::data
+        };
+        let datas = numbers.map(|number| data(number, time, size));
         match &mut self.way {
             Way::Grpc(client) => {
                 let requests = datas.map(|data| request(channel, data)).collect();

@@ -187,8 +187,10 @@ impl Target {
             path: self.path.clone(),
             tokens: self.tokens.clone(),
             subscription,
+            compress: false,
         };
         let context = Context {
+            inflater: None,
             plan: Arc::new(plan),
             tally: Tally::default(),
             finder: Finder::default(),

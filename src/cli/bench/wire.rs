@@ -23,6 +23,8 @@ pub(super) const MIN_SIZE: usize = 2 + MARK.len() + 2 * DIGITS + 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) opcode: u8,
+    /// By permessage-deflate.
+    pub(super) compressed: bool,
     pub(super) payload: &'a [u8],
     /// With its head.
     pub(super) length: usize,
@@ -45,6 +47,7 @@ pub(super) fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
     let end = at.checked_add(length)?;
     Some(Frame {
         opcode: first & 0x0f,
+        compressed: first & 0x40 != 0,
         payload: bytes.get(at..end)?,
         length: end,
     })
@@ -76,6 +79,39 @@ pub(super) fn data(number: u64, nanos: u64, size: usize) -> Vec<u8> {
     let _ = write!(data, "\"~b:{number:016}:{nanos:016}");
     data.resize(size.max(MIN_SIZE) - 1, b'x');
     data.push(b'"');
+    data
+}
+
+/// The same as records, as services send them, with a text at the end that fills up to `size`.
+pub(super) fn records(number: u64, nanos: u64, size: usize) -> Vec<u8> {
+    let mut data = Vec::with_capacity(size);
+    let mut dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut roll = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    let _ = write!(data, "[\"~b:{number:016}:{nanos:016}\"");
+    loop {
+        let side = ["buy", "sell"][usize::from(roll(2) == 0)];
+        let symbol = ["AAPL", "MSFT", "TSLA", "AMZN", "NVDA"][usize::from(roll(5) as u8)];
+        let record = format!(
+            r#",{{"id":{},"symbol":"{symbol}","price":{}.{:02},"amount":{},"side":"{side}"}}"#,
+            roll(100_000_000),
+            roll(1_000),
+            roll(100),
+            roll(10_000)
+        );
+        // Comma, quotes and bracket stand behind it.
+        if data.len() + record.len() + 4 > size {
+            break;
+        }
+        data.extend_from_slice(record.as_bytes());
+    }
+    data.extend_from_slice(b",\"");
+    data.resize((size.max(data.len() + 2)) - 2, b'x');
+    data.extend_from_slice(b"\"]");
     data
 }
 
@@ -124,6 +160,13 @@ mod tests {
             let data = data(42, 1_234_567, size);
             assert_eq!(data.len(), size.max(MIN_SIZE));
             assert!(serde_json::from_slice::<String>(&data).is_ok());
+            let records = records(42, 1_234_567, size);
+            assert!(size < 64 || records.len() == size, "{}", records.len());
+            assert!(serde_json::from_slice::<serde_json::Value>(&records).is_ok());
+            assert_eq!(
+                Finder::default().find(&[b"{", &records[..]].concat()),
+                Some((42, 1_234_567))
+            );
             let text = String::from_utf8(data).unwrap();
             let mut finder = Finder::default();
             for channel in ["a", "longer", "a"] {

@@ -1,5 +1,6 @@
 //! Every rule of the frame reader.
 
+mod deflate;
 mod limits;
 mod streams;
 

@@ -80,19 +80,32 @@ impl Raw {
 
     async fn read_close(&mut self) -> Option<u16> {
         loop {
-            let mut head = [0; 2];
-            self.0.read_exact(&mut head).await.ok()?;
-            let length = match head[1] {
-                126 => usize::from(self.0.read_u16().await.ok()?),
-                127 => usize::try_from(self.0.read_u64().await.ok()?).unwrap(),
-                short => usize::from(short),
-            };
-            let mut payload = vec![0; length];
-            self.0.read_exact(&mut payload).await.ok()?;
-            if head[0] == FINAL | CLOSE {
+            let (first, payload) = self.read_frame().await?;
+            if first == whole(CLOSE) {
                 return Some(u16::from_be_bytes([payload[0], payload[1]]));
             }
         }
+    }
+
+    /// The next frame: its first byte and its payload.
+    pub async fn receive(&mut self) -> (u8, Vec<u8>) {
+        tokio::time::timeout(PATIENCE, self.read_frame())
+            .await
+            .expect("nothing came")
+            .expect("the connection ended")
+    }
+
+    async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).await.ok()?;
+        let length = match head[1] {
+            126 => usize::from(self.0.read_u16().await.ok()?),
+            127 => usize::try_from(self.0.read_u64().await.ok()?).unwrap(),
+            short => usize::from(short),
+        };
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some((head[0], payload))
     }
 
     /// How long until the other side ends the connection; what it says is dropped.
