@@ -10,6 +10,7 @@ import pathlib
 import re
 import time
 import unittest
+import urllib.request
 
 import grpc
 
@@ -29,7 +30,12 @@ class DemoPage(unittest.TestCase):
 
     def setUp(self):
         self.browser.problems.clear()
-        self.server = self.enterContext(Server(os.environ["POGO_BIN"], dev=True))
+        self.start()
+
+    def start(self, *settings):
+        """A server with these settings; it takes the place of the one before."""
+        server = Server(os.environ["POGO_BIN"], dev=True, settings=settings)
+        self.server = self.enterContext(server)
         said = "".join(self.server.log)
         self.token = re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", said).group()
         self.key = [("authorization", "Bearer " + control_key(said))]
@@ -119,6 +125,23 @@ class DemoPage(unittest.TestCase):
         page.wait(f"{page.find('count')}.textContent === '500'")
         newest = self.messages(page)
         self.assertEqual([data for _, _, data in newest], list(range(499, 299, -1)))
+
+    def test_publications_come_compressed_where_that_is_on(self):
+        self.start("edge.compression=true")
+        page = self.open("#channels=news")
+        page.wait("document.querySelector('[data-testid=chip][data-on=true]')")
+        rows = [{"id": n, "name": "größer 🙂"} for n in range(100)]
+        self.publish("news", "rows", rows)
+        self.publish("news", "short", 1)
+        page.wait("document.querySelectorAll('[data-testid=message]').length === 2")
+        expected = [("news", "short", 1), ("news", "rows", rows)]
+        self.assertEqual(self.messages(page), expected)
+        with urllib.request.urlopen(self.server.admin + "/metrics", timeout=10) as answer:
+            metrics = answer.read().decode()
+        self.assertIn("\npogo_compressed_sessions 1\n", metrics)
+        self.assertRegex(metrics, r'bytes_total{what="publications_after"} [1-9]')
+        self.assertRegex(metrics, r'bytes_total{what="commands_after"} [1-9]')
+        self.assertEqual(self.browser.problems, [])
 
     def test_it_looks_as_it_should(self):
         page = self.open(f"#token={self.token}")
