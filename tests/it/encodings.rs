@@ -16,20 +16,31 @@ const PUBLICATIONS: usize = 20;
 struct Kind {
     encoding: Encoding,
     key: &'static str,
+    /// Whether permessage-deflate is offered: what is compressed is not encoded again.
+    deflate: bool,
 }
 
 /// Every way there is, so that a new encoding is counted here from its first day.
-fn kinds() -> Vec<Kind> {
+fn kinds(deflate: bool) -> Vec<Kind> {
     let keys = ["channel", "uri"];
-    let of = |encoding| keys.map(|key| Kind { encoding, key });
+    let of = |encoding| {
+        keys.map(|key| Kind {
+            encoding,
+            key,
+            deflate,
+        })
+    };
     Encoding::ALL.into_iter().flat_map(of).collect()
 }
 
 async fn crowd(server: &TestServer, kind: Kind, channel: &str) -> Vec<Client> {
     let token = Token::master("crowd").sign();
-    let connect = Connect::new()
+    let mut connect = Connect::new()
         .protocols(&[kind.encoding.subprotocol()])
         .bearer(&token);
+    if kind.deflate {
+        connect = connect.header("sec-websocket-extensions", "permessage-deflate");
+    }
     let mut clients = vec![];
     for _ in 0..EACH {
         let (mut client, _) = Client::welcomed(server, &connect).await;
@@ -69,12 +80,13 @@ async fn encodings(server: &TestServer, channel: &str, clients: &mut [Client]) -
 
 #[tokio::test]
 async fn one_encoding_for_each_wire_in_use() {
-    let server = TestServer::with(&format!("[edge]\nworkers = {WORKERS}")).await;
+    let settings = format!("[edge]\nworkers = {WORKERS}\ncompression = true");
+    let server = TestServer::with(&settings).await;
     let published = 2.0 * PUBLICATIONS as f64;
     assert_eq!(encodings(&server, "/none", &mut []).await, 0.0);
 
     let (mut all, mut wires) = (vec![], 0.0);
-    for kind in kinds() {
+    for kind in kinds(false) {
         let mut alone = crowd(&server, kind, "/alone").await;
         assert_eq!(
             encodings(&server, "/alone", &mut alone).await,
@@ -92,4 +104,14 @@ async fn one_encoding_for_each_wire_in_use() {
             "{kind:?} is the last of {wires}"
         );
     }
+    for kind in kinds(true) {
+        // Too short to be compressed, which the client here could not read.
+        all.extend(crowd(&server, kind, "/all").await);
+    }
+    let compressed = server.metric("pogo_compressed_sessions").await;
+    assert!(compressed > 0.0, "it was negotiated");
+    assert_eq!(
+        encodings(&server, "/all", &mut all).await,
+        wires * published
+    );
 }
