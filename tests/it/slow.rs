@@ -91,3 +91,35 @@ async fn a_channel_may_drop_the_oldest_and_say_so() {
     assert_eq!(last, FLOOD as u64 + 1, "the newest is kept");
     stalled.silent_for(Duration::from_millis(50)).await;
 }
+
+#[tokio::test]
+async fn stalled_readers_hold_no_more_than_the_nodes_mailboxes_may() {
+    const CAP: usize = 2 << 20;
+    const ROUND: usize = 4 * 61_000;
+    let settings = format!("edge.mailbox_total_bytes = {CAP}\nedge.mailbox_bytes = {CAP}");
+    let server = TestServer::with(&settings).await;
+    let mut control = server.control().await;
+    let mut stalled = Vec::new();
+    for n in 0..3 {
+        let mut client = Client::with(&server, &Token::of(&format!("slow-{n}")).sign()).await;
+        client.subscribe("news").await;
+        stalled.push(client);
+    }
+    let mut reader = Client::with(&server, &Token::of("quick").sign()).await;
+    reader.subscribe("news").await;
+    let filler = "x".repeat(60_000);
+    let (mut most, mut receivers) = (0, 4);
+    for n in 0..FLOOD {
+        let published = control.publish("news", "e", &json!([n, filler])).await;
+        receivers = published.receivers.min(receivers);
+        assert_eq!(
+            reader.next().await["data"][0],
+            n,
+            "the reader misses nothing"
+        );
+        most = (server.metric("pogo_mailbox_bytes").await as usize).max(most);
+    }
+    assert!(most > CAP / 2, "they were stalled: {most}");
+    assert!(most <= CAP + ROUND, "{most} bytes in mailboxes");
+    assert!(receivers < 4, "the largest was cut");
+}

@@ -52,16 +52,17 @@ impl Subscribers {
     /// Adds one, as the last, and returns its place.
     pub(super) fn insert(&mut self, subscriber: Subscriber) -> u32 {
         let position = self.dense.len();
+        if self.dense.capacity() == 0 {
+            // Most channels never have a second one.
+            self.dense.reserve_exact(1);
+            self.index.reserve_exact(1);
+        }
         if position == self.index.len() {
             let new = super::table::key(position);
             self.index.push(Index {
                 order: new,
                 position: new,
             });
-        }
-        if self.dense.capacity() == 0 {
-            // Most channels never have a second one.
-            self.dense.reserve_exact(1);
         }
         self.dense.push(subscriber);
         self.index[position].order
