@@ -122,13 +122,14 @@ impl Control {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ControlError> {
-        let (health, routes) = self.routes()?;
+        let (health, publisher, routes) = self.services()?;
         for name in SERVICES {
             health
                 .set_service_status(name, ServingStatus::Serving)
                 .await;
         }
         let gate = Gate {
+            publisher,
             routes,
             access: Arc::clone(&self.access),
             default_deadline: self.limits.default_deadline,
@@ -157,7 +158,7 @@ impl Control {
         Ok(())
     }
 
-    fn routes(&self) -> Result<(HealthReporter, Routes), ControlError> {
+    fn services(&self) -> Result<(HealthReporter, PublisherServer<Service>, Routes), ControlError> {
         let service = Service {
             node: Arc::clone(&self.node),
             limits: Arc::new(self.limits.clone()),
@@ -174,7 +175,6 @@ impl Control {
         let routes = Routes::new(health_server)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
-            .add_service(sized!(PublisherServer))
             .add_service(sized!(ChannelsServer))
             .add_service(sized!(SessionsServer))
             .add_service(sized!(FirewallServer))
@@ -182,7 +182,7 @@ impl Control {
             .add_service(sized!(EventsServer))
             .add_service(sized!(NodesServer))
             .prepare();
-        Ok((health, routes))
+        Ok((health, sized!(PublisherServer), routes))
     }
 }
 

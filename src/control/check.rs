@@ -35,18 +35,22 @@ pub(super) enum DataError {
 
 impl Check {
     /// Notes that `field` is wrong.
-    pub(super) fn refuse(&mut self, field: &str, why: impl Display) {
+    pub(super) fn refuse(&mut self, field: impl Display, why: impl Display) {
         self.violations
-            .push(FieldViolation::new(field, why.to_string()));
+            .push(FieldViolation::new(field.to_string(), why.to_string()));
     }
 
     /// The value, or a note on why there is none.
-    pub(super) fn take<T, E: Display>(&mut self, field: &str, value: Result<T, E>) -> Option<T> {
+    pub(super) fn take<T, E: Display>(
+        &mut self,
+        field: impl Display,
+        value: Result<T, E>,
+    ) -> Option<T> {
         value.map_err(|why| self.refuse(field, why)).ok()
     }
 
     /// The name of a channel.
-    pub(super) fn channel(&mut self, field: &str, name: &str) -> Option<ChannelName> {
+    pub(super) fn channel(&mut self, field: impl Display, name: &str) -> Option<ChannelName> {
         self.take(field, ChannelName::parse(name))
     }
 
@@ -100,7 +104,7 @@ impl Check {
         self.count("addresses", addresses.len(), limit);
         let texts = addresses.iter().take(limit).enumerate();
         texts
-            .filter_map(|(i, text)| self.take(&format!("addresses[{i}]"), range(text)))
+            .filter_map(|(i, text)| self.take(format_args!("addresses[{i}]"), range(text)))
             .collect()
     }
 

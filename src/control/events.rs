@@ -65,7 +65,7 @@ fn check_kinds(names: &[String]) -> Result<Vec<EventKind>, Status> {
     for (i, name) in names.iter().enumerate() {
         match EventKind::ALL.into_iter().find(|kind| kind.name() == name) {
             Some(kind) => kinds.push(kind),
-            None => check.refuse(&format!("kinds[{i}]"), "no such kind of event"),
+            None => check.refuse(format_args!("kinds[{i}]"), "no such kind of event"),
         }
     }
     check.done()?;

@@ -2,24 +2,25 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tower::ServiceExt;
+use tower::{Service as _, ServiceExt};
 
 use super::access::{Access, Credential, credential};
 use super::caller::Caller;
 use super::deadline::{Ending, timeout};
-use super::status;
+use super::proto::publisher_server::PublisherServer;
+use super::{Service, status};
 
 /// Methods whose answers go on for as long as the client likes.
 const STREAMS: [&str; 6] = [
@@ -32,6 +33,9 @@ const STREAMS: [&str; 6] = [
 ];
 /// The one of them that ends by itself when the server stops, with what it has taken done.
 const PUBLISH_STREAM: &str = STREAMS[0];
+
+/// Where the paths of [`Gate::publisher`] begin.
+const PUBLISHER: &str = "/pogo.v1.Publisher/";
 
 /// Why a connection is ending; `None`: it is not.
 pub(super) type Stopping = Option<Stop>;
@@ -57,6 +61,8 @@ impl Stop {
 /// One connection's way to the services.
 #[derive(Clone)]
 pub(super) struct Gate {
+    pub(super) publisher: PublisherServer<Service>,
+    /// The other services.
     pub(super) routes: Routes,
     pub(super) access: Arc<Access>,
     /// How long a call without a deadline may take.
@@ -68,26 +74,29 @@ pub(super) struct Gate {
     pub(super) stopping: watch::Receiver<Stopping>,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-impl hyper::service::Service<Request<Incoming>> for Gate {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn call(&self, request: Request<Incoming>) -> Answer {
-        let gate = self.clone();
-        Box::pin(async move {
-            Ok(gate
-                .pass(request)
-                .await
-                .unwrap_or_else(|refusal| refusal.into_http()))
+impl Gate {
+    /// The connection's calls, each with the answer that it gets.
+    pub(super) fn into_service(
+        self,
+    ) -> impl hyper::service::Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    > {
+        let gate = Arc::new(self);
+        service_fn(move |request| {
+            let gate = Arc::clone(&gate);
+            async move {
+                Ok(gate
+                    .pass(request)
+                    .await
+                    .unwrap_or_else(|refusal| refusal.into_http()))
+            }
         })
     }
-}
 
-impl Gate {
-    async fn pass(self, mut request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Status> {
         let given = timeout(request.headers())?;
         if given == Some(Duration::ZERO) {
             return Err(status::deadline());
@@ -108,8 +117,10 @@ impl Gate {
             self.known.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Arc::clone(caller));
         }
-        request.extensions_mut().insert(self.stopping.clone());
-        let answer = self.routes.clone().oneshot(request.map(Body::new));
+        if stream.is_some() {
+            request.extensions_mut().insert(self.stopping.clone());
+        }
+        let answer = self.answer(request);
         let answered = match deadline {
             Some(deadline) => timeout_at(deadline, answer)
                 .await
@@ -122,11 +133,19 @@ impl Gate {
         };
         Ok(match (stream, caller) {
             (Some(path), Some(caller)) if !response.body().is_end_stream() => {
-                let end = self.end(path, deadline, credential, caller);
+                let end = self.clone().end(path, deadline, credential, caller);
                 response.map(|body| Body::new(Ending::new(body, end)))
             }
             _ => response,
         })
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        // Nearly every call is a publication: it does not pay for the way through a router.
+        if request.uri().path().starts_with(PUBLISHER) {
+            return self.publisher.clone().call(request).await;
+        }
+        self.routes.clone().oneshot(request.map(Body::new)).await
     }
 
     /// Returns when a stream must end, with its status.

@@ -152,7 +152,10 @@ impl Listen {
     async fn drive(&self, io: Prefaced, mut gate: Gate, mut stopping: watch::Receiver<bool>) {
         let (stop, stopped) = watch::channel(Stopping::None);
         gate.stopping = stopped;
-        let mut connection = pin!(self.http().serve_connection(TokioIo::new(io), gate));
+        let mut connection = pin!(
+            self.http()
+                .serve_connection(TokioIo::new(io), gate.into_service())
+        );
         let why = tokio::select! {
             _ = connection.as_mut() => return,
             _ = stopping.wait_for(|stop| *stop) => Stop::Draining,
