@@ -143,6 +143,41 @@ async fn what_does_not_inflate_is_closed() {
 }
 
 #[tokio::test]
+async fn beyond_the_rate_only_small_commands_are_inflated() {
+    let rate =
+        "edge.compression = true\n[limits]\nallow = []\ncommands = { per_second = 1, burst = 2 }";
+    let server = TestServer::with(rate).await;
+    // It does not shrink: a large message stays one.
+    let noise: Vec<String> = (0..2_000_u64)
+        .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7).to_string())
+        .collect();
+    let large = deflated(
+        json!({"id": 9, "event": "ping", "x": noise})
+            .to_string()
+            .as_bytes(),
+    );
+    let small = deflated(br#"{"id":9,"event":"ping"}"#);
+    assert!(large.len() > 10_000);
+    let (mut raw, _) = offering(&server, OFFER).await;
+    message(&mut raw).await;
+    raw.frame(whole(TEXT) | COMPRESSED, &large).await;
+    assert_eq!(message(&mut raw).await.0["status"], "ok");
+    let refused = loop {
+        raw.frame(whole(TEXT) | COMPRESSED, &small).await;
+        let reply = message(&mut raw).await.0;
+        if reply["status"] == "error" {
+            break reply;
+        }
+    };
+    assert_eq!(
+        (&refused["id"], &refused["error"]["code"]),
+        (&json!(9), &json!("rate_limited"))
+    );
+    raw.frame(whole(TEXT) | COMPRESSED, &large).await;
+    assert_eq!(raw.closed().await, Some(4102));
+}
+
+#[tokio::test]
 async fn bombs_leave_no_memory_behind() {
     let process = Process::start(ON, None).await;
     let bomb = deflated(&vec![b' '; 60 << 20]);

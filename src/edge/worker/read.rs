@@ -9,6 +9,10 @@ use crate::code::CloseCode;
 use crate::protocol::Message;
 use crate::protocol::frame::{self, Incoming};
 
+/// A compressed command over the rate is inflated, so as to be refused by its id, only up to this
+/// size: a hostile one costs much more to inflate than to send. A larger one ends the session.
+const INFLATED_TO_REFUSE: usize = 1024;
+
 impl Worker {
     /// Reads once from a socket. What is left waits for the next turn, so that no client keeps
     /// the others waiting.
@@ -90,10 +94,16 @@ impl Worker {
                 return;
             };
             session.heard(now);
+            let mut admitted = None;
             let message = match client.reader.next(&mut input, now.instant) {
                 Ok(Some(Incoming::Text(text))) => Message::Text(text),
                 Ok(Some(Incoming::Binary(bytes))) => Message::Binary(bytes),
                 Ok(Some(Incoming::Deflated { is_text, bytes })) => {
+                    let rate = self.services.limits.command(client.address);
+                    if rate.is_err() && bytes.len() > INFLATED_TO_REFUSE {
+                        return self.close(key, CloseCode::RateLimited);
+                    }
+                    admitted = Some(rate);
                     match self.inflater.message(is_text, bytes) {
                         Ok(message) => message,
                         Err(code) => return self.refuse(key, code),
@@ -109,7 +119,8 @@ impl Worker {
                 Ok(None) => return self.arm(key),
                 Err(code) => return self.refuse(key, code),
             };
-            let admitted = self.services.limits.command(client.address);
+            let limits = &self.services.limits;
+            let admitted = admitted.unwrap_or_else(|| limits.command(client.address));
             session.handle(message, admitted, now, &mut self.effects);
             self.carry_out(key);
         }
