@@ -29,8 +29,8 @@ use pogo::channel::{Access, ChannelName, ChannelRule, Pattern, Rules, SlowPolicy
 use pogo::clock::Now;
 use pogo::hub::{self, Delivery, Hub, Worker, WorkerMessage};
 use pogo::metrics::Metrics;
-use pogo::protocol::deflate::Deflater;
-use pogo::protocol::frame::{FrameReader, Limits};
+use pogo::protocol::deflate::{Deflater, Inflater};
+use pogo::protocol::frame::{self, FrameReader, Limits};
 use pogo::protocol::{self, Encoding, Event, Message, Reply, RequestId, Spelling, Wire};
 use pogo::publication::{Deliver, Publication};
 use prometheus_client::metrics::counter::Counter;
@@ -134,6 +134,52 @@ fn mailboxes(c: &mut Criterion) {
                 });
                 mailbox.release(&mut spare, 1);
             });
+        });
+    }
+    group.finish();
+}
+
+/// JSON records of `size` bytes, without rhyme or reason but for their keys.
+fn records(size: usize) -> Bytes {
+    let mut text = String::from("[");
+    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
+    while text.len() < size - 4 {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (id, price) = (dice >> 40, dice >> 20 & 0xffff);
+        text += &format!(r#"{{"id":{id},"symbol":"TSLA","price":{price}.25,"side":"buy"}},"#);
+    }
+    text.truncate(size - 4);
+    // What is cut off in the middle is no JSON any more, which is nothing to the codec.
+    text.into()
+}
+
+/// Once a publication and spelling, and once a command: the codecs of permessage-deflate.
+fn deflate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("deflate");
+    let metrics = Metrics::new();
+    let deflater = Deflater::new(0, &metrics);
+    let mut inflater = Inflater::new(65_536, &metrics);
+    let channel = ChannelName::parse("room-1").unwrap();
+    let wire = Wire {
+        encoding: Encoding::Json,
+        spelling: Spelling::Channel,
+        deflate: false,
+    };
+    for size in [128, 1024, 16 * 1024] {
+        let publication = Publication {
+            data: records(size),
+            ..publication(&channel, size)
+        };
+        let plain = protocol::encode_publication(wire, &publication);
+        let twin = deflater.frame(&plain);
+        assert!(twin.len() < plain.len());
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(format!("compress {size} B to {} B", twin.len()), |b| {
+            b.iter(|| deflater.frame(black_box(&plain)));
+        });
+        let payload = frame::payload(&twin);
+        group.bench_function(format!("inflate {size} B"), |b| {
+            b.iter(|| inflater.message(true, black_box(payload)).is_ok());
         });
     }
     group.finish();
@@ -309,6 +355,6 @@ fn quick() -> Criterion {
 criterion_group! {
     name = hot_path;
     config = quick();
-    targets = encode, decode, mailboxes, deliver, channels, tokens
+    targets = encode, deflate, decode, mailboxes, deliver, channels, tokens
 }
 criterion_main!(hot_path);
