@@ -12,8 +12,8 @@ use super::{TAIL, WINDOW_BITS};
 use crate::metrics::{Metrics, WhatLabel};
 use crate::protocol::frame;
 
-/// The fastest level that fits its Huffman codes to the data: level 1 is twice as fast and leaves
-/// a quarter to a half more bytes (docs/performance.md, "Compression").
+/// The fastest level that fits its Huffman codes to the data: level 1 takes less than half of the
+/// time and leaves up to a half more bytes (docs/performance.md, "Compression").
 const LEVEL: i32 = 2;
 /// The codec's hash tables; more made nothing smaller.
 const MEMORY_LEVEL: i32 = 5;
