@@ -20,6 +20,7 @@ mod operations;
 mod overflow;
 mod pool;
 mod read;
+mod round;
 mod subscribers;
 mod table;
 mod timers;

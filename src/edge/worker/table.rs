@@ -1,23 +1,22 @@
 //! A worker's part of the subscription table: its channels, their local subscribers and the
 //! publications that wait to be walked over them. Only the worker's thread touches it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
 
+use super::round::Round;
 use super::subscribers::{Subscriber, Subscribers};
 use crate::channel::{ChannelName, SlowPolicy};
 use crate::hub::Delivery;
 use crate::protocol::Spelling;
 use crate::session::Slot;
 
-/// Most publications that one walk takes along: each subscriber of a slice gets them all.
-const MOST_WALKED: usize = 64;
-/// A queue that has grown beyond this is freed rather than reused.
+/// A round that has grown beyond this is freed rather than reused.
 const SPARE_DELIVERIES: usize = 64;
-/// Queues kept for reuse: for so many channels at a time publications wait without allocating.
-const SPARE_QUEUES: usize = 1024;
+/// Rounds kept for reuse: for so many channels at a time publications wait without allocating.
+const SPARE_ROUNDS: usize = 1024;
 
 /// A channel with local subscribers.
 #[derive(Debug)]
@@ -26,22 +25,12 @@ pub(super) struct LocalChannel {
     pub(super) name: ChannelName,
     /// What happens to its slow subscribers.
     pub(super) slow: SlowPolicy,
-    /// [`Slot::index`] is their place. A newcomer comes last, so a walk meets it; what it has had
+    /// [`Slot::index`] is their place. A newcomer comes last, and a walk may meet it; what it has had
     /// with its join already is recognised by [`Subscriber::after`].
     pub(super) subscribers: Subscribers,
-    queues: Queues,
-    /// How many subscribers have what is walked.
-    cursor: usize,
+    /// What is under way to them.
+    pub(super) round: Round,
     queued: bool,
-}
-
-/// A channel's publications. An idle channel owns no memory for them.
-#[derive(Debug, Default)]
-struct Queues {
-    /// Those that came while the channel was being walked: they share the next walk.
-    waiting: VecDeque<Arc<Delivery>>,
-    /// Those being walked.
-    walking: Vec<Arc<Delivery>>,
 }
 
 /// Channels by key and by name.
@@ -49,8 +38,8 @@ struct Queues {
 pub(super) struct Table {
     channels: Slab<LocalChannel>,
     by_name: HashMap<ChannelName, u32>,
-    /// Queues of channels that have become idle, for the next ones to fill.
-    spare: Vec<Queues>,
+    /// Of channels that have become idle, for the next ones to fill.
+    spare: Vec<Round>,
     last_id: u64,
 }
 
@@ -69,8 +58,7 @@ impl Table {
                 name: name.clone(),
                 slow,
                 subscribers: Subscribers::default(),
-                queues: Queues::default(),
-                cursor: 0,
+                round: Round::default(),
                 queued: false,
             }));
             self.by_name.insert(name.clone(), key);
@@ -85,6 +73,7 @@ impl Table {
         };
         let entry = &mut self.channels[channel as usize];
         entry.slow = slow;
+        entry.round.joined(entry.subscribers.len());
         Slot {
             channel,
             index: entry.subscribers.insert(subscriber),
@@ -96,7 +85,13 @@ impl Table {
         let Some(channel) = self.channels.get_mut(slot.channel as usize) else {
             return;
         };
-        channel.cursor = channel.subscribers.remove(slot.index, channel.cursor);
+        let LocalChannel {
+            subscribers, round, ..
+        } = channel;
+        let before = subscribers.len();
+        if let Some(position) = subscribers.remove(slot.index, round.borders(before)) {
+            round.left(position, before);
+        }
         self.drop_if_idle(slot.channel);
     }
 
@@ -132,10 +127,10 @@ impl Table {
         let channel = self.channels.get_mut(key as usize)?;
         let subscribers = channel.subscribers.len();
         let idle = !std::mem::replace(&mut channel.queued, true);
-        if idle && let Some(queues) = self.spare.pop() {
-            channel.queues = queues;
+        if idle && let Some(round) = self.spare.pop() {
+            channel.round = round;
         }
-        channel.queues.waiting.push_back(delivery);
+        channel.round.push(delivery);
         idle.then_some((key, subscribers))
     }
 
@@ -143,13 +138,14 @@ impl Table {
     /// it is idle, and gone if nobody is left on it.
     pub(super) fn walked(&mut self, key: u32) -> Option<usize> {
         let channel = self.channels.get_mut(key as usize)?;
-        if !channel.queues.is_empty() {
+        if !channel.round.is_empty() {
             return Some(channel.subscribers.len());
         }
         channel.queued = false;
-        let queues = std::mem::take(&mut channel.queues);
-        if self.spare.len() < SPARE_QUEUES && queues.capacity() <= SPARE_DELIVERIES {
-            self.spare.push(queues);
+        let mut round = std::mem::take(&mut channel.round);
+        if self.spare.len() < SPARE_ROUNDS && round.capacity() <= SPARE_DELIVERIES {
+            round.rest();
+            self.spare.push(round);
         }
         self.drop_if_idle(key);
         None
@@ -169,39 +165,6 @@ impl Table {
             self.by_name.remove(&channel.name);
             self.channels.remove(key as usize);
         }
-    }
-}
-
-impl Queues {
-    fn is_empty(&self) -> bool {
-        self.walking.is_empty() && self.waiting.is_empty()
-    }
-
-    fn capacity(&self) -> usize {
-        self.walking.capacity().max(self.waiting.capacity())
-    }
-}
-
-impl LocalChannel {
-    /// The publications of the current walk and where it stands, taking up those that wait if a
-    /// new walk begins. Give them back with [`Self::end_slice`].
-    pub(super) fn begin_slice(&mut self) -> (Vec<Arc<Delivery>>, usize) {
-        let Queues { waiting, walking } = &mut self.queues;
-        if walking.is_empty() {
-            let taken = waiting.len().min(MOST_WALKED);
-            walking.extend(waiting.drain(..taken));
-        }
-        (std::mem::take(walking), self.cursor)
-    }
-
-    /// Ends a slice at `cursor`; the walk is over when it has passed the last subscriber.
-    pub(super) fn end_slice(&mut self, mut deliveries: Vec<Arc<Delivery>>, cursor: usize) {
-        self.cursor = cursor;
-        if cursor >= self.subscribers.len() {
-            deliveries.clear();
-            self.cursor = 0;
-        }
-        self.queues.walking = deliveries;
     }
 }
 
