@@ -18,6 +18,7 @@ mod json;
 mod jwk;
 mod jwks;
 mod key;
+pub mod pusher;
 mod revocation;
 mod sign;
 mod token;

@@ -1,9 +1,11 @@
 //! Names of channels, the patterns that match them and the rules that govern them.
 
+mod kind;
 mod page;
 mod pattern;
 mod rule;
 
+pub use kind::{ChannelKind, SERVER_TO_USER};
 pub use page::Page;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Access, ChannelRule, HistoryRule, Rules, SlowPolicy};

@@ -22,6 +22,7 @@ use super::*;
 use crate::auth::Capabilities;
 use crate::broker::Retained;
 use crate::channel::{Access, ChannelRule, HistoryRule, Pattern, SlowPolicy};
+use crate::session::*;
 
 /// The calendar when a rig begins, Unix seconds.
 const START: u64 = 1_800_000_000;
