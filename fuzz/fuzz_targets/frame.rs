@@ -1,5 +1,6 @@
 //! The frame reader on any bytes: it never panics, holds no more than its limits allow, and gives
-//! the same answer however the bytes are cut. The first input byte is the size of the pieces.
+//! the same answer however the bytes are cut. The first input byte is the size of the pieces,
+//! the second says whether permessage-deflate was negotiated.
 #![no_main]
 
 use std::sync::Arc;
@@ -12,15 +13,16 @@ use pogo::protocol::frame::{FrameReader, Incoming, Limits};
 const MAX_MESSAGE: usize = 4096;
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&size, bytes)) = input.split_first() else { return };
-    let whole = read(bytes, bytes.len().max(1));
-    let cut = read(bytes, usize::from(size).max(1));
+    let [size, flags, bytes @ ..] = input else { return };
+    let deflate = flags & 1 == 1;
+    let whole = read(bytes, bytes.len().max(1), deflate);
+    let cut = read(bytes, usize::from(*size).max(1), deflate);
     assert_eq!(whole, cut);
 });
 
-fn read(bytes: &[u8], size: usize) -> (Vec<(u8, Vec<u8>)>, Option<CloseCode>) {
+fn read(bytes: &[u8], size: usize, deflate: bool) -> (Vec<(u8, Vec<u8>)>, Option<CloseCode>) {
     let now = Instant::now();
-    let limits = Limits { max_message_bytes: MAX_MESSAGE, ..Limits::default() };
+    let limits = Limits { max_message_bytes: MAX_MESSAGE, deflate, ..Limits::default() };
     let mut reader = FrameReader::new(Arc::new(limits));
     let mut messages = Vec::new();
     for chunk in bytes.chunks(size) {
