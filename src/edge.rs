@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ipnet::IpNet;
 
-pub use connection::{Busy, Connection, Credential, Sessions};
+pub use connection::{Busy, Connection, Credential, Sessions, Stream};
 pub use front::{Front, FrontServices};
 pub use listener::limit_unsent;
 pub use origin::{NotAnOrigin, OriginRule, Origins, PageRule};

@@ -1,6 +1,7 @@
 //! What the front half hands to the workers: a WebSocket whose handshake is done.
 
 use std::net::{IpAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 
 use bytes::Bytes;
 
@@ -13,9 +14,7 @@ use crate::protocol::Encoding;
 #[derive(Debug)]
 pub struct Connection {
     /// Non-blocking, and not registered with any runtime.
-    pub stream: TcpStream,
-    /// The TLS state; plaintext that it has already decrypted stays in its reader.
-    pub tls: Option<Box<rustls::ServerConnection>>,
+    pub stream: Stream,
     /// Bytes (plaintext) that came right behind the request's head: the first of the WebSocket.
     pub early: Bytes,
     /// The client's address, normalised, as believed through proxies.
@@ -28,6 +27,17 @@ pub struct Connection {
     pub credential: Credential,
     /// The address's slot; dropping it gives the slot back.
     pub permit: ConnectionPermit,
+}
+
+/// What a WebSocket's bytes go over.
+#[derive(Debug)]
+pub enum Stream {
+    /// Bytes as they are.
+    Plain(TcpStream),
+    /// With the TLS state; plaintext that it has already decrypted stays in its reader.
+    Tls(TcpStream, Box<rustls::ServerConnection>),
+    /// The other end is in this process: a fallback transport speaks for the client.
+    Local(UnixStream),
 }
 
 /// The token of a handshake.

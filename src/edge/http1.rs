@@ -14,14 +14,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::accept::ConnectionError;
 use super::front::Ticket;
-use super::{Connection, Front};
+use super::{Connection, Front, Stream};
 
 /// The request's head: line and headers. Beyond it: 431.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -37,19 +36,19 @@ const HURRIED_LINGER: Duration = Duration::from_millis(100);
 /// A stream that can be taken off its runtime.
 pub(super) trait Detach: AsyncRead + AsyncWrite + Unpin + Send {
     /// The socket, not registered any more, and its TLS state.
-    fn detach(self) -> io::Result<(std::net::TcpStream, Option<Box<ServerConnection>>)>;
+    fn detach(self) -> io::Result<Stream>;
 }
 
 impl Detach for TcpStream {
-    fn detach(self) -> io::Result<(std::net::TcpStream, Option<Box<ServerConnection>>)> {
-        Ok((self.into_std()?, None))
+    fn detach(self) -> io::Result<Stream> {
+        Ok(Stream::Plain(self.into_std()?))
     }
 }
 
 impl Detach for TlsStream<TcpStream> {
-    fn detach(self) -> io::Result<(std::net::TcpStream, Option<Box<ServerConnection>>)> {
+    fn detach(self) -> io::Result<Stream> {
         let (stream, tls) = self.into_inner();
-        Ok((stream.into_std()?, Some(Box::new(tls))))
+        Ok(Stream::Tls(stream.into_std()?, Box::new(tls)))
     }
 }
 
@@ -89,8 +88,7 @@ impl Front {
         match (ticket, outcome) {
             (Some(ticket), Ok(())) => {
                 stream.flush().await?;
-                let (stream, tls) = stream.detach()?;
-                self.hand_over(ticket, stream, tls, early);
+                self.hand_over(ticket, stream.detach()?, early);
                 Ok(())
             }
             (_, outcome) => {
@@ -101,16 +99,9 @@ impl Front {
         }
     }
 
-    fn hand_over(
-        &self,
-        ticket: Ticket,
-        stream: std::net::TcpStream,
-        tls: Option<Box<ServerConnection>>,
-        early: bytes::Bytes,
-    ) {
+    fn hand_over(&self, ticket: Ticket, stream: Stream, early: bytes::Bytes) {
         let connection = Connection {
             stream,
-            tls,
             early,
             address: ticket.address,
             encoding: ticket.encoding,

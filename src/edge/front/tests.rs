@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::auth::{self, IssuerConfig, KeySource, SigningKey};
-use crate::edge::Connection;
+use crate::edge::{Connection, Stream};
 
 const SECRET: &[u8] = b"a secret that is long enough for HS256";
 /// Beyond it a test has failed.

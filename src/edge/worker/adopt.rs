@@ -24,7 +24,6 @@ impl Worker {
     pub(super) fn adopt(&mut self, connection: Connection) {
         let Connection {
             stream,
-            tls,
             early,
             address,
             encoding,
@@ -32,11 +31,14 @@ impl Worker {
             credential,
             permit,
         } = connection;
-        let mut stream = mio::net::TcpStream::from_std(stream);
+        let mut transport = Transport::from(stream);
         let entry = self.clients.vacant_entry();
         let token = Token(entry.key());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(&mut stream, token, interest);
+        let registered = self
+            .poll
+            .registry()
+            .register(transport.source(), token, interest);
         let id = SessionId::random();
         let (Ok(()), Ok(id), false) = (registered, id, self.stopping) else {
             tracing::error!("a connection could not be taken over");
@@ -44,10 +46,6 @@ impl Worker {
             return;
         };
         let key = table::key(token.0);
-        let transport = match tls {
-            None => Transport::Plain(stream),
-            Some(tls) => Transport::Tls(stream, tls),
-        };
         let reader = FrameReader::new(self.frame_limits[usize::from(deflate)].clone());
         let client = Client::new(transport, reader, (encoding, deflate, address), permit);
         entry.insert(Box::new(client));
@@ -162,8 +160,8 @@ impl Worker {
             self.mailbox_bytes -= client.mailbox.bytes();
             client.mailbox = Mailbox::default();
             // A socket that cannot be deregistered is dropped below all the same.
-            let _ = self.poll.registry().deregister(client.transport.socket());
-            let _ = client.transport.socket().shutdown(std::net::Shutdown::Both);
+            let _ = self.poll.registry().deregister(client.transport.source());
+            client.transport.cut();
             self.metrics
                 .sessions
                 .get_or_create(&self.protocol_label(key))

@@ -1,10 +1,14 @@
-//! A socket that never blocks, plain or under TLS. rustls is driven here without a task of its
+//! A socket that never blocks: plain, under TLS, or one end of a pair within this process. rustls is driven here without a task of its
 //! own; what it owes the peer leaves with the next write.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
 
-use mio::net::TcpStream;
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
 use rustls::ServerConnection;
+
+use crate::edge::connection::Stream;
 
 /// A plain or encrypted byte stream.
 #[derive(Debug)]
@@ -13,14 +17,40 @@ pub(super) enum Transport {
     Plain(TcpStream),
     /// Through rustls.
     Tls(TcpStream, Box<ServerConnection>),
+    /// To a fallback transport.
+    Local(UnixStream),
+}
+
+impl From<Stream> for Transport {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Plain(stream) => Self::Plain(TcpStream::from_std(stream)),
+            Stream::Tls(stream, tls) => Self::Tls(TcpStream::from_std(stream), tls),
+            Stream::Local(stream) => Self::Local(UnixStream::from_std(stream)),
+        }
+    }
 }
 
 impl Transport {
     /// The socket, to register it.
-    pub(super) fn socket(&mut self) -> &mut TcpStream {
+    pub(super) fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Plain(stream) | Self::Tls(stream, _) => stream,
+            Self::Local(stream) => stream,
         }
+    }
+
+    /// Ends both directions at once.
+    pub(super) fn cut(&self) {
+        self.shutdown(Shutdown::Both);
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        // A peer that has gone already is no error here.
+        let _ = match self {
+            Self::Plain(stream) | Self::Tls(stream, _) => stream.shutdown(how),
+            Self::Local(stream) => stream.shutdown(how),
+        };
     }
 
     /// Whether bytes may lie here that no socket event will tell of.
@@ -35,6 +65,7 @@ impl Transport {
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let (stream, tls) = match self {
             Self::Plain(stream) => return retry(|| stream.read(into)),
+            Self::Local(stream) => return retry(|| stream.read(into)),
             Self::Tls(stream, tls) => (stream, tls),
         };
         loop {
@@ -62,6 +93,7 @@ impl Transport {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => retry(|| stream.write(bytes)),
+            Self::Local(stream) => retry(|| stream.write(bytes)),
             Self::Tls(stream, tls) => {
                 // What was taken before must be gone first: then at most one run lies in
                 // rustls's own buffer, and the mailbox stays what the slow-consumer policy sees.
@@ -83,6 +115,7 @@ impl Transport {
     pub(super) fn write_vectored(&mut self, runs: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => retry(|| stream.write_vectored(runs)),
+            Self::Local(stream) => retry(|| stream.write_vectored(runs)),
             Self::Tls(..) => match runs.first() {
                 Some(run) => self.write(run),
                 None => Ok(0),
@@ -96,7 +129,7 @@ impl Transport {
     /// `WouldBlock` when something is left, and whatever the socket says.
     pub(super) fn settle(&mut self) -> io::Result<()> {
         match self {
-            Self::Plain(_) => Ok(()),
+            Self::Plain(_) | Self::Local(_) => Ok(()),
             Self::Tls(stream, tls) => write_out(stream, tls),
         }
     }
@@ -107,8 +140,7 @@ impl Transport {
             tls.send_close_notify();
             let _ = tls.write_tls(stream);
         }
-        // A peer that has gone already is no error here.
-        let _ = self.socket().shutdown(std::net::Shutdown::Write);
+        self.shutdown(Shutdown::Write);
     }
 }
 

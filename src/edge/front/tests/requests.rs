@@ -27,22 +27,29 @@ async fn a_websocket_is_handed_over_with_what_came_early() {
         assert_eq!(header(&answer, "upgrade"), Some("websocket"));
         assert_eq!(header(&answer, "connection"), Some("Upgrade"));
 
-        let mut connection = edge.next().await;
+        let connection = edge.next().await;
         assert_eq!(&connection.early[..], b"early bytes");
         assert_eq!(connection.address, std::net::Ipv4Addr::LOCALHOST);
-        assert!(connection.tls.is_none());
         assert!(matches!(connection.credential, Credential::None));
+        let mut plain = plain(connection.stream);
         let mut byte = [0];
-        let read = std::io::Read::read(&mut connection.stream, &mut byte).unwrap_err();
+        let read = std::io::Read::read(&mut plain, &mut byte).unwrap_err();
         assert_eq!(
             read.kind(),
             std::io::ErrorKind::WouldBlock,
             "the socket does not block"
         );
-        connection.stream.write_all(b"frame").unwrap();
+        plain.write_all(b"frame").unwrap();
         let mut frame = [0; 5];
         stream.read_exact(&mut frame).await.unwrap();
         assert_eq!(&frame, b"frame");
+    }
+}
+
+fn plain(stream: Stream) -> std::net::TcpStream {
+    match stream {
+        Stream::Plain(stream) => stream,
+        other => panic!("not plain: {other:?}"),
     }
 }
 
@@ -63,7 +70,7 @@ async fn a_real_client_is_content() {
     let connection = edge.next().await;
     assert!(matches!(connection.credential, Credential::Granted(_)));
     client.send(Message::text("hello")).await.unwrap();
-    let mut stream = TcpStream::from_std(connection.stream).unwrap();
+    let mut stream = TcpStream::from_std(plain(connection.stream)).unwrap();
     let mut frame = [0; 11];
     stream.read_exact(&mut frame).await.unwrap();
     assert_eq!(

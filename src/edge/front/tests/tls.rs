@@ -55,10 +55,10 @@ async fn a_websocket_is_handed_over_with_its_tls_state() {
         .await
         .unwrap();
     assert_eq!(status(&read_answer(&mut client).await), 101);
-    let Connection {
-        stream, tls, early, ..
-    } = edge.next().await;
-    let (mut stream, mut tls) = (stream, tls.unwrap());
+    let Connection { stream, early, .. } = edge.next().await;
+    let Stream::Tls(mut stream, mut tls) = stream else {
+        panic!("it is under TLS")
+    };
     client.write_all(b"late").await.unwrap();
     client.flush().await.unwrap();
 

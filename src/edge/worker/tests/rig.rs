@@ -15,7 +15,7 @@ use super::slow_broker::SlowBroker;
 use crate::auth::{Authenticator, Grant, IssuerConfig, KeySource};
 use crate::broker::{MemoryBroker, MemoryConfig};
 use crate::channel::{Access, ChannelName, ChannelRule, HistoryRule, Pattern, Rules, SlowPolicy};
-use crate::edge::connection::{Connection, Credential};
+use crate::edge::connection::{Connection, Credential, Stream};
 use crate::edge::worker::inbox::{Inbox, Input};
 use crate::edge::worker::operations::Services;
 use crate::edge::worker::pool::{Peers, PoolServices, Seed};
@@ -205,8 +205,7 @@ impl Rig {
 /// What the front half hands over for `stream`.
 pub(super) fn connection(stream: TcpStream, credential: Credential) -> Connection {
     Connection {
-        stream,
-        tls: None,
+        stream: Stream::Plain(stream),
         early: Bytes::new(),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         encoding: Encoding::Json,

@@ -8,7 +8,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
 use super::*;
-use crate::edge::connection::{Connection, Credential};
+use crate::edge::connection::{Connection, Credential, Stream};
 use crate::limits::ConnectionPermit;
 use crate::protocol::Encoding;
 
@@ -25,8 +25,7 @@ fn join(rig: &mut Rig, narrow: bool, early: &[u8]) -> Client {
     rig.adopt_as(
         0,
         Connection {
-            stream: theirs,
-            tls: Some(Box::new(server)),
+            stream: Stream::Tls(theirs, Box::new(server)),
             early: Bytes::new(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             encoding: Encoding::Json,
