@@ -10,6 +10,7 @@ mod listener;
 mod origin;
 mod proxy_protocol;
 mod response;
+mod site;
 mod spare;
 mod tls;
 mod worker;
@@ -25,6 +26,7 @@ pub use connection::{Busy, Connection, Credential, Sessions, Stream};
 pub use front::{Front, FrontServices};
 pub use listener::limit_unsent;
 pub use origin::{NotAnOrigin, OriginRule, Origins, PageRule};
+pub use site::{Page, Site, SiteFuture, Visit};
 pub use tls::{TlsError, TlsReloader};
 pub use worker::{PoolServices, WorkerError, Workers};
 
@@ -63,6 +65,10 @@ pub struct Config {
     pub workers: usize,
     /// From accept to the end of the request's head.
     pub header_deadline: Duration,
+    /// Longest body of a plain HTTP request, in bytes.
+    pub max_body_bytes: usize,
+    /// From the end of such a request's head to the end of its body.
+    pub body_deadline: Duration,
     /// Handshakes in flight; further connections wait in the kernel's backlog.
     pub max_handshakes: usize,
     /// Most sessions on this node; `None`: no bound but the system's.
@@ -106,6 +112,8 @@ impl Default for Config {
             token_in_query: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             header_deadline: Duration::from_secs(5),
+            max_body_bytes: 262_144,
+            body_deadline: Duration::from_secs(5),
             max_handshakes: 256,
             max_sessions: None,
             unsent_bytes: 65_536,

@@ -321,6 +321,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         authenticator: authenticator.clone(),
         revocations,
         sessions: workers.clone(),
+        sites: Vec::new(),
         metrics: metrics.clone(),
     };
     let front = Arc::new(Front::new(config.edge.clone(), services)?);

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::handshake::{self, Token};
 use super::response::{self, Answer, Refusal};
 use super::tls::{TlsError, TlsReloader};
-use super::{Busy, Config, Credential, Origins, Sessions};
+use super::{Busy, Config, Credential, Origins, Sessions, Site};
 use crate::auth::{AuthError, Authenticator, Grant, Revocations};
 use crate::clock::Now;
 use crate::code::CloseCode;
@@ -33,6 +34,8 @@ pub struct FrontServices {
     pub authenticator: Arc<Authenticator>,
     pub revocations: Arc<Revocations>,
     pub sessions: Arc<dyn Sessions>,
+    /// Who answers plain HTTP; the first that has a path.
+    pub sites: Vec<Arc<dyn Site>>,
     pub metrics: Metrics,
 }
 
@@ -65,6 +68,8 @@ impl Front {
         services
             .metrics
             .set_bound("handshakes", config.max_handshakes);
+        let body = config.max_body_bytes;
+        services.metrics.set_bound("edge.max_body_bytes", body);
         for encoding in &config.encodings {
             let protocol = encoding.subprotocol();
             let _ = services
@@ -87,6 +92,10 @@ impl Front {
         self.origins.store(Arc::new(origins));
     }
 
+    pub(super) fn origins(&self) -> Arc<Origins> {
+        self.origins.load_full()
+    }
+
     /// The certificate in use, to reload it.
     pub fn tls(&self) -> Option<&Arc<TlsReloader>> {
         self.tls.as_ref()
@@ -94,14 +103,24 @@ impl Front {
 
     /// Answers a request from `peer` (the proxy's client, where there was a PROXY header). With a
     /// ticket the answer is 101.
-    pub(super) async fn answer(&self, head: &Parts, peer: IpAddr) -> (Answer, Option<Ticket>) {
-        match self.route(head, peer).await {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> (Answer, Option<Ticket>) {
+        let (head, body) = request.into_parts();
+        match self.route(head, body, peer).await {
             Ok(routed) => routed,
             Err(refusal) => (refusal.answer(), None),
         }
     }
 
-    async fn route(&self, head: &Parts, peer: IpAddr) -> Result<(Answer, Option<Ticket>), Refusal> {
+    async fn route(
+        &self,
+        head: Parts,
+        body: Incoming,
+        peer: IpAddr,
+    ) -> Result<(Answer, Option<Ticket>), Refusal> {
         let address = self
             .trusted
             .client(peer, &head.headers)
@@ -115,31 +134,29 @@ impl Front {
         let upgrade = handshake::is_upgrade(&head.headers);
         match head.uri.path() {
             "/" | "/ws" if upgrade => {
-                let (answer, ticket) = self.upgrade(head, address).await?;
+                let (answer, ticket) = self.upgrade(&head, address).await?;
                 Ok((answer, Some(ticket)))
             }
-            // Plain HTTP. Further routes go here.
+            // Plain HTTP.
             path => {
                 limits.request(address).map_err(|wait| {
                     Refusal::too_many("Too many requests from this address; slow down.", wait)
                 })?;
-                Ok((self.plain(head, path)?, None))
+                let answer = match path {
+                    "/" | "/ws" => self.plain(&head),
+                    _ => self.ask_site(head, body, address).await.unwrap_or(NOTHING),
+                };
+                Ok((answer?, None))
             }
         }
     }
 
-    fn plain(&self, head: &Parts, path: &str) -> Result<Answer, Refusal> {
-        if !matches!(path, "/" | "/ws") {
-            return Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                "Nothing here; WebSockets are at `/` and `/ws`.",
-            ));
-        }
+    fn plain(&self, head: &Parts) -> Result<Answer, Refusal> {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Use GET."));
         }
         match &self.config.demo_page {
-            Some(html) if path == "/" => Ok(response::page(html.clone())),
+            Some(html) if head.uri.path() == "/" => Ok(response::page(html.clone())),
             _ => Err(Refusal::new(
                 StatusCode::UPGRADE_REQUIRED,
                 "Open a WebSocket here: send `Connection: Upgrade` and `Upgrade: websocket`.",
@@ -228,6 +245,10 @@ impl Front {
     }
 }
 
+const NOTHING: Result<Answer, Refusal> = Err(Refusal::new(
+    StatusCode::NOT_FOUND,
+    "Nothing here; WebSockets are at `/` and `/ws`.",
+));
 const DENIED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "This address is denied.");
 
 impl fmt::Debug for Front {

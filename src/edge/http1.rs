@@ -65,8 +65,7 @@ impl Front {
             head_seen.store(true, Ordering::Relaxed);
             let ticket = &ticket;
             Box::pin(async move {
-                let (head, _body) = request.into_parts();
-                let (answer, granted) = self.answer(&head, peer).await;
+                let (answer, granted) = self.answer(request, peer).await;
                 *ticket.lock().unwrap_or_else(PoisonError::into_inner) = granted;
                 Ok::<_, Infallible>(answer)
             })

@@ -42,6 +42,18 @@ struct Origin {
     port: Option<u16>,
 }
 
+/// How an origin stands to this server where plain HTTP asks: see [`super::Page`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// An entry names it.
+    Named,
+    /// It is the host that is asked.
+    Host,
+    /// It may connect without being named.
+    Open,
+    Refused,
+}
+
 /// Not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -68,6 +80,26 @@ impl Origins {
                 (OriginRule::Page(rule), Some(page)) => rule.holds(page),
                 (OriginRule::Null, Some(_)) | (OriginRule::Page(_), None) => false,
             }),
+        }
+    }
+}
+
+impl Origins {
+    /// How `origin` stands to the server that it called `host`. What is no origin is refused.
+    pub(super) fn standing(&self, origin: &str, host: &str) -> Standing {
+        let page = Origin::parse(origin);
+        if page.is_none() && origin != "null" {
+            return Standing::Refused;
+        }
+        let named = |rule: &OriginRule| match (rule, &page) {
+            (OriginRule::Page(rule), Some(page)) => rule.holds(page),
+            _ => false,
+        };
+        match self {
+            Self::Listed(rules) if rules.iter().any(named) => Standing::Named,
+            _ if page.as_ref().is_some_and(|page| page.is_host(host)) => Standing::Host,
+            Self::Listed(_) if !self.allow(origin.as_bytes(), host) => Standing::Refused,
+            _ => Standing::Open,
         }
     }
 }

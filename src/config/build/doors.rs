@@ -40,6 +40,8 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
         token_in_query: section.flag("token_in_query"),
         workers: section.count_if_set("workers").unwrap_or_else(cores),
         header_deadline: section.span("header_deadline"),
+        max_body_bytes: section.count("max_body_bytes"),
+        body_deadline: section.span("body_deadline"),
         max_handshakes: section.count("max_handshakes"),
         max_sessions: section.count_if_set("max_sessions"),
         unsent_bytes: section.count("unsent_bytes"),

@@ -143,6 +143,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         "From accepting a connection to the end of its request's head",
     ),
     setting(
+        "edge.max_body_bytes",
+        Kind::Bytes {
+            min: 16_384,
+            max: 16 << 20,
+        },
+        "262144",
+        "Longest body of a plain HTTP request (Pusher's HTTP API); longer ones are answered 413",
+    ),
+    setting(
+        "edge.body_deadline",
+        Kind::Span {
+            min: Duration::from_millis(10),
+            max: Duration::from_secs(6),
+        },
+        "5s",
+        "From the head of such a request to the end of its body; then 408",
+    ),
+    setting(
         "edge.max_handshakes",
         MANY,
         "256",

@@ -3,6 +3,7 @@
 mod limits;
 mod proxies;
 mod requests;
+mod sites;
 mod slow;
 mod tls;
 mod tokens;
@@ -82,6 +83,7 @@ impl Edge {
             authenticator: Arc::new(Authenticator::new(auth).unwrap()),
             revocations: Arc::default(),
             sessions: Arc::clone(&shelf) as Arc<dyn Sessions>,
+            sites: vec![Arc::new(sites::Echo)],
             metrics,
         };
         let front = Arc::new(Front::new(config, services).unwrap());
