@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use crate::channel::{ChannelName, Pattern};
 use crate::event_log::{Details, EventKind, EventLog};
 use crate::metrics::Metrics;
+use crate::notice::{News, NoticeKind, Notices};
 use crate::protocol::deflate::Deflater;
 use crate::publication::{Admission, Deliver, Publication};
 use interest::Interests;
@@ -61,6 +62,10 @@ pub struct Config {
     pub watcher_gaps: usize,
     /// How long a worker may take to answer (`hub.answer_timeout`).
     pub answer_timeout: Duration,
+    /// Most notices for webhooks that wait (`pusher.webhook_notices`).
+    pub notices: usize,
+    /// Most bytes of them (`pusher.webhook_notice_bytes`).
+    pub notice_bytes: usize,
     /// From how many bytes on publications are compressed for those who take it so
     /// (`edge.compression_min_bytes`).
     pub compression_min_bytes: usize,
@@ -78,6 +83,8 @@ impl Default for Config {
             watcher_bytes: 8 << 20,
             watcher_gaps: 1_024,
             answer_timeout: Duration::from_secs(5),
+            notices: 16_384,
+            notice_bytes: 8 << 20,
             compression_min_bytes: 256,
         }
     }
@@ -108,6 +115,7 @@ pub struct Hub {
     config: Config,
     metrics: Metrics,
     events: Arc<EventLog>,
+    notices: Notices,
     workers: [OnceLock<Arc<dyn Worker>>; MAX_WORKERS],
     interests: Interests,
     watchers: Watchers,
@@ -134,6 +142,7 @@ impl Hub {
         });
         Self {
             events: Arc::new(EventLog::new(config.events)),
+            notices: Notices::new(config.notices, config.notice_bytes, &metrics),
             watchers: Watchers::default(),
             deflater: Arc::new(Deflater::new(config.compression_min_bytes, &metrics)),
             budget,
@@ -166,6 +175,7 @@ impl Hub {
         self.interests.join(channel, worker, || {
             self.metrics.channels.inc();
             self.record(EventKind::Occupied, channel);
+            self.notices.tell(channel, News::Occupied);
         })
     }
 
@@ -174,6 +184,7 @@ impl Hub {
         self.interests.leave(channel, worker, || {
             self.metrics.channels.dec();
             self.record(EventKind::Vacated, channel);
+            self.notices.tell(channel, News::Vacated);
         })
     }
 
@@ -206,6 +217,11 @@ impl Hub {
     /// What happens to sessions and channels here.
     pub fn events(&self) -> &Arc<EventLog> {
         &self.events
+    }
+
+    /// What webhooks are told of.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     /// The metrics.
@@ -242,6 +258,17 @@ impl Hub {
         self.workers.iter().map_while(OnceLock::get)
     }
 
+    /// Tells webhooks of a member that came or went. The broker calls in the order in which members
+    /// come and go, and nobody else may use these names.
+    fn notice_member(&self, publication: &Publication) {
+        let news = match &*publication.event {
+            "pogo:join" => News::Added(publication.data.clone()),
+            "pogo:leave" => News::Removed(publication.data.clone()),
+            _ => return,
+        };
+        self.notices.tell(&publication.channel, news);
+    }
+
     fn record(&self, kind: EventKind, channel: &ChannelName) {
         let channel = Some(channel.clone());
         let details = Details {
@@ -258,6 +285,9 @@ impl Deliver for Hub {
         if publication.expires.is_some() && publication.is_expired(Instant::now()) {
             self.metrics.expired_publications.inc_by(sessions as u64);
             return 0;
+        }
+        if self.notices.wants(NoticeKind::MemberAdded) {
+            self.notice_member(&publication);
         }
         self.watchers.offer(&publication, &self.config);
         if workers == 0 {

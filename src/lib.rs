@@ -5,11 +5,11 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | vocabulary | [`channel`], [`publication`], [`session_id`], [`code`], [`clock`], [`event_log`], [`metrics`] |
+//! | vocabulary | [`channel`], [`publication`], [`session_id`], [`code`], [`clock`], [`event_log`], [`notice`], [`metrics`] |
 //! | leaves | [`protocol`] bytes ↔ commands, [`auth`] who may do what, [`limits`] how much |
 //! | state | [`hub`] who is subscribed on which worker, [`broker`] order, history, presence |
 //! | logic | [`session`] what one client may do next, [`node`] hub + broker |
-//! | doors | [`edge`] sockets, [`control`] gRPC, [`admin`] health and metrics |
+//! | doors | [`edge`] sockets, [`control`] gRPC, [`pusher`] what Pusher does over plain HTTP, [`admin`] health and metrics |
 //! | root | [`config`], then [`server`], then [`cli`] |
 
 #![forbid(unsafe_code)]
@@ -29,8 +29,10 @@ pub mod hub;
 pub mod limits;
 pub mod metrics;
 pub mod node;
+pub mod notice;
 pub mod protocol;
 pub mod publication;
+pub mod pusher;
 pub mod server;
 pub mod session;
 pub mod session_id;

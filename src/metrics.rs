@@ -8,8 +8,10 @@ mod classic;
 mod latency;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use latency::{Latency, Recorder};
+pub use webhooks::Webhooks;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -107,6 +109,7 @@ pub struct Metrics {
     pub mailbox_bytes: Gauge,
     pub gateway_requests: Family<EndpointLabels, Counter>,
     pub gateway_cache: Family<ResultLabel, Counter>,
+    pub webhooks: Webhooks,
     pub broker_up: Gauge,
     pub drain_remaining: Gauge,
     pub handshakes: Gauge,
@@ -160,6 +163,7 @@ impl Metrics {
             mailbox_bytes: Gauge::default(),
             gateway_requests: Family::default(),
             gateway_cache: Family::default(),
+            webhooks: Webhooks::default(),
             broker_up: Gauge::default(),
             drain_remaining: Gauge::default(),
             handshakes: Gauge::default(),
@@ -175,6 +179,7 @@ impl Metrics {
         metrics.register_sessions(&mut registry);
         metrics.register_compression(&mut registry);
         metrics.register_node(&mut registry);
+        metrics.webhooks.register(&mut registry);
         metrics.scrape = Arc::new(Scrape {
             registry,
             hooks: Mutex::default(),

@@ -122,6 +122,7 @@ fn hub(root: &Reader<'_>) -> hub::Config {
         watcher_gaps: section.count("watcher_gaps"),
         answer_timeout: section.span("answer_timeout"),
         compression_min_bytes: root.table("edge").count("compression_min_bytes"),
+        ..hub::Config::default()
     }
 }
 

@@ -235,3 +235,39 @@ async fn a_worker_that_does_not_answer_is_counted() {
     );
     assert!(matches!(silent.take()[..], [WorkerMessage::Act { .. }]));
 }
+
+#[test]
+fn webhooks_are_told_who_comes_and_goes_in_order() {
+    let hub = hub(Config::default());
+    hub.attach(Recorder::new()).unwrap();
+    let mut reader = hub.notices().reader().unwrap();
+    hub.join(&name("a"), 0);
+    assert!(reader.is_empty(), "nobody wants to know");
+    hub.leave(&name("a"), 0);
+    hub.notices().want(NoticeKind::ALL);
+    let push = |event: &str| Publication {
+        event: event.into(),
+        data: r#"{"subject":"ann"}"#.into(),
+        ..publication("a", 0)
+    };
+    hub.join(&name("a"), 0);
+    hub.join(&name("a"), 0);
+    hub.deliver(push("pogo:join"), None);
+    hub.deliver(push("e"), None);
+    hub.deliver(push("pogo:leave"), None);
+    hub.leave(&name("a"), 0);
+    hub.leave(&name("a"), 0);
+    let mut notices = vec![];
+    reader.read(&mut notices, 100).now_or_never().unwrap();
+    let kinds: Vec<_> = notices.iter().map(|notice| notice.news.kind()).collect();
+    assert_eq!(
+        kinds,
+        [
+            NoticeKind::ChannelOccupied,
+            NoticeKind::MemberAdded,
+            NoticeKind::MemberRemoved,
+            NoticeKind::ChannelVacated
+        ]
+    );
+    assert!(notices.iter().all(|notice| notice.channel == name("a")));
+}

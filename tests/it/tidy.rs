@@ -21,6 +21,7 @@ const LAYERS: [&[&str]; 10] = [
         "code",
         "clock",
         "event_log",
+        "notice",
         "metrics",
     ],
     &["protocol", "auth", "limits"],
