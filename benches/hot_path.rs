@@ -55,6 +55,8 @@ fn publication(channel: &ChannelName, size: usize) -> Publication {
         accepted: Instant::now(),
         expires: None,
         exclude: None,
+        form: pogo::publication::Form::Json,
+        user: None,
     }
 }
 

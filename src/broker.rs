@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::auth::Revocation;
 use crate::channel::ChannelName;
 use crate::clock::Now;
-use crate::publication::{Admission, Epoch, Position, Publication};
+use crate::publication::{Admission, Epoch, Form, Position, Publication};
 use crate::session_id::SessionId;
 
 /// A broker's answer, sooner or later. The memory broker's are always ready at the first poll.
@@ -66,6 +66,10 @@ pub struct Draft {
     pub accepted: Instant,
     /// The session that must not get it.
     pub exclude: Option<SessionId>,
+    /// How Pusher clients are shown the data.
+    pub form: Form,
+    /// Who sent a Pusher client's event, on presence channels.
+    pub user: Option<Arc<str>>,
     /// Deliver, but do not retain.
     pub skip_history: bool,
     /// Caller and key: the same pair on the same channel is accepted once in 5 minutes.
@@ -100,6 +104,8 @@ pub struct Retained {
     pub expires: Option<Instant>,
     /// The session that must not get it.
     pub exclude: Option<SessionId>,
+    /// How Pusher clients are shown the data.
+    pub form: Form,
 }
 
 /// Which part of a channel's history.
@@ -270,6 +276,8 @@ pub fn presence_push(channel: &ChannelName, member: &Member, joins: bool, now: N
         accepted: now.instant,
         expires: None,
         exclude: joins.then_some(member.session),
+        form: Form::Json,
+        user: None,
     }
 }
 

@@ -5,7 +5,7 @@ mod page;
 mod pattern;
 mod rule;
 
-pub use kind::{ChannelKind, SERVER_TO_USER};
+pub use kind::{ChannelKind, SERVER_TO_USER, SIGNED_IN};
 pub use page::Page;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{Access, ChannelRule, HistoryRule, Rules, SlowPolicy};
@@ -80,16 +80,43 @@ impl ChannelName {
         if name.len() > limit {
             return Err(NameError::TooLong { limit });
         }
-        if name
-            .chars()
-            .any(|c| c == '*' || c.is_whitespace() || c.is_control())
-        {
-            return Err(NameError::Character);
-        }
+        check_characters(name)?;
         if name.starts_with("pogo:") || name.starts_with('#') {
             return Err(NameError::Reserved);
         }
         Ok(Self(name.into()))
+    }
+
+    /// Checks `name` as [`Self::parse`] does, but takes `#server-to-user-…` too, which Pusher's
+    /// clients subscribe to after sign-in and its API publishes on.
+    ///
+    /// # Errors
+    /// [`NameError`] says which rule the text breaks.
+    pub fn parse_pusher(name: &str) -> Result<Self, NameError> {
+        match name.strip_prefix(SERVER_TO_USER) {
+            Some(user) => Self::of_user(SERVER_TO_USER, user),
+            None => Self::parse(name),
+        }
+    }
+
+    /// Where the sessions that are signed in as `user` are present.
+    ///
+    /// # Errors
+    /// [`NameError`]: no channel can be named after this user.
+    pub fn signed_in(user: &str) -> Result<Self, NameError> {
+        Self::of_user(SIGNED_IN, user)
+    }
+
+    fn of_user(prefix: &str, user: &str) -> Result<Self, NameError> {
+        if user.is_empty() {
+            return Err(NameError::Empty);
+        }
+        let limit = MAX_URI_BYTES;
+        if prefix.len() + user.len() > limit {
+            return Err(NameError::TooLong { limit });
+        }
+        check_characters(user)?;
+        Ok(Self(format!("{prefix}{user}").into()))
     }
 
     /// The name's text.
@@ -101,6 +128,14 @@ impl ChannelName {
     pub fn is_uri(&self) -> bool {
         self.0.starts_with('/')
     }
+}
+
+fn check_characters(name: &str) -> Result<(), NameError> {
+    let refused = |c: char| c == '*' || c.is_whitespace() || c.is_control();
+    if name.chars().any(refused) {
+        return Err(NameError::Character);
+    }
+    Ok(())
 }
 
 impl Borrow<str> for ChannelName {
@@ -177,6 +212,23 @@ mod tests {
         ] {
             assert_eq!(ChannelName::parse(bad), Err(why), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_one_name_of_the_servers_own_can_be_asked_for() {
+        let name = ChannelName::parse_pusher("#server-to-user-auth0|7").unwrap();
+        assert_eq!(name.as_str(), "#server-to-user-auth0|7");
+        assert!(ChannelName::parse_pusher("private-a").is_ok());
+        for (bad, why) in [
+            ("#server-to-user-", NameError::Empty),
+            ("#server-to-user-a b", NameError::Character),
+            ("#user-7", NameError::Reserved),
+            ("#x", NameError::Reserved),
+        ] {
+            assert_eq!(ChannelName::parse_pusher(bad), Err(why), "{bad}");
+        }
+        assert_eq!(ChannelName::signed_in("7").unwrap().as_str(), "#user-7");
+        assert!(ChannelName::signed_in(&"x".repeat(1024)).is_err());
     }
 
     #[test]

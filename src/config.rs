@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::pusher::Apps;
 use crate::broker::MemoryConfig;
 use crate::channel::ChannelRule;
 use crate::{admin, auth, control, edge, hub, limits, node, session};
@@ -47,6 +48,8 @@ pub struct Config {
     pub admin: admin::Config,
     /// Whose tokens are taken.
     pub auth: auth::Config,
+    /// Pusher's apps.
+    pub apps: Apps,
     /// What an address may do.
     pub limits: limits::Config,
     /// The hub and the event log.
@@ -146,14 +149,23 @@ impl Sources {
 impl Config {
     /// The key that `--dev` made up for the control plane, where no other source says which.
     pub fn dev_control_key(&self) -> Option<&Secret> {
-        let value::Value::Table(control) = &self.values.0.get("control")?.value else {
+        Some(&self.made_up("control", "keys")?.control)
+    }
+
+    /// The key and the secret that `--dev` made up for a Pusher app of id 1, where no other source
+    /// names any.
+    pub fn dev_app(&self) -> Option<(&Secret, &Secret)> {
+        let keys = self.made_up("pusher", "apps")?;
+        Some((&keys.app_key, &keys.app_secret))
+    }
+
+    /// The keys of `--dev`, where they stand in this setting.
+    fn made_up(&self, section: &str, name: &str) -> Option<&DevKeys> {
+        let value::Value::Table(section) = &self.values.0.get(section)?.value else {
             return None;
         };
-        let made_up = control.get("keys")?.origin == Origin::Dev;
-        self.dev
-            .as_ref()
-            .filter(|_| made_up)
-            .map(|keys| &keys.control)
+        let made_up = section.get(name)?.origin == Origin::Dev;
+        self.dev.as_deref().filter(|_| made_up)
     }
 }
 

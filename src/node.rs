@@ -31,6 +31,7 @@ use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::hub::{Hub, SessionAction, SessionFilter, SessionInfo, WorkerId};
 use crate::limits::DenyList;
+use crate::publication::Form;
 use crate::session_id::SessionId;
 use interest::Interests;
 
@@ -89,6 +90,10 @@ pub struct NewPublication {
     pub ttl: Option<Duration>,
     /// The session that must not get it.
     pub exclude: Option<SessionId>,
+    /// How Pusher clients are shown the data.
+    pub form: Form,
+    /// Who sent a Pusher client's event, on presence channels.
+    pub user: Option<Arc<str>>,
     /// Deliver, but do not retain.
     pub skip_history: bool,
     /// Caller and key in one text.
@@ -199,6 +204,8 @@ impl Node {
             ttl: publication.ttl,
             accepted,
             exclude: publication.exclude,
+            form: publication.form,
+            user: publication.user,
             skip_history: publication.skip_history,
             idempotency: publication.idempotency,
             admission,

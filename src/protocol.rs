@@ -10,6 +10,7 @@ mod event;
 pub mod frame;
 mod json;
 pub mod options;
+pub mod pusher;
 
 pub use command::{Command, Fault, RequestId};
 pub use event::{
@@ -38,6 +39,8 @@ pub struct Wire {
 pub enum Encoding {
     /// `pogo.v1.json`
     Json,
+    /// Pusher's protocol. No subprotocol selects it: sessions at `/app/…` speak it.
+    Pusher,
 }
 
 /// Which key named the channel when the session subscribed.
@@ -61,27 +64,29 @@ pub enum Message<'a> {
 
 impl Wire {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 6;
 
     /// A number below [`Self::COUNT`].
     pub const fn index(self) -> usize {
-        let Encoding::Json = self.encoding;
-        let spelling = match self.spelling {
-            Spelling::Channel => 0,
-            Spelling::Uri => 1,
+        let form = match (self.encoding, self.spelling) {
+            (Encoding::Json, Spelling::Channel) => 0,
+            (Encoding::Json, Spelling::Uri) => 1,
+            // Its pushes name a channel by one key only.
+            (Encoding::Pusher, _) => 2,
         };
-        spelling + 2 * self.deflate as usize
+        form + 3 * self.deflate as usize
     }
 }
 
 impl Encoding {
-    /// Every encoding, the default first.
+    /// Every encoding that a subprotocol selects, the default first.
     pub const ALL: [Self; 1] = [Self::Json];
 
-    /// The subprotocol that selects it.
+    /// The subprotocol that selects it, which is also its name in lists and metrics.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::Json => "pogo.v1.json",
+            Self::Pusher => "pusher",
         }
     }
 
@@ -103,7 +108,7 @@ impl Spelling {
     }
 }
 
-/// Decodes one message of a client.
+/// Decodes one message of a native client.
 ///
 /// # Errors
 /// The code to close with: the wrong kind of frame, or no command at all.
@@ -111,18 +116,24 @@ pub fn decode(encoding: Encoding, message: Message<'_>) -> Result<Command<'_>, C
     match (encoding, message) {
         (Encoding::Json, Message::Text(text)) => json::decode(text).ok_or(CloseCode::BadFrame),
         (Encoding::Json, Message::Binary(_)) => Err(CloseCode::WrongKind),
+        // Its frames are no commands: see `pusher::decode`.
+        (Encoding::Pusher, _) => Err(CloseCode::BadFrame),
     }
 }
 
-/// The whole WebSocket frame of `event`.
+/// The whole WebSocket frame of an event of the native protocol.
 pub fn encode(encoding: Encoding, event: &Event<'_>) -> Bytes {
     match encoding {
-        Encoding::Json => json::encode(event),
+        // No Pusher session has native events: see `pusher::encode`.
+        Encoding::Json | Encoding::Pusher => json::encode(event),
     }
 }
 
 /// The whole WebSocket frame of a push, not compressed.
 pub fn encode_publication(wire: Wire, publication: &Publication) -> Bytes {
+    if wire.encoding == Encoding::Pusher {
+        return pusher::encode_publication(publication);
+    }
     encode(
         wire.encoding,
         &Event::Push {

@@ -23,6 +23,20 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// Where a publication's data comes from, which says how a Pusher client is shown it. To native
+/// clients it is JSON in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Form {
+    /// JSON: a Pusher client gets a string that holds its text.
+    #[default]
+    Json,
+    /// A text by Pusher's API that is no JSON: the data is a JSON string that holds it, and a
+    /// Pusher client gets this string.
+    Text,
+    /// A Pusher client's event: other Pusher clients get the data as it came.
+    Client,
+}
+
 /// One accepted publication.
 #[derive(Debug, Clone)]
 pub struct Publication {
@@ -45,6 +59,10 @@ pub struct Publication {
     pub expires: Option<Instant>,
     /// The session that must not get it.
     pub exclude: Option<SessionId>,
+    /// How Pusher clients are shown the data.
+    pub form: Form,
+    /// Who sent a Pusher client's event, on presence channels.
+    pub user: Option<Arc<str>>,
 }
 
 impl Publication {

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness};
+use crate::auth::pusher::Apps;
 use crate::auth::{AuthConfigError, Authenticator, Revocations};
 use crate::broker::{MemoryBroker, StateError};
 use crate::channel::Rules;
@@ -245,6 +246,8 @@ impl Reloader {
             ..
         } = &self.0;
         shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
+        warn_of_ids(&config.apps);
+        shared.apps.store(Arc::new(config.apps));
         shared.settings.store(Arc::new(config.session));
         limits.reload(&config.limits);
         front.set_origins(config.edge.allowed_origins);
@@ -282,9 +285,11 @@ enum Stage {
 async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers>), StartError> {
     let dev = config.dev.is_some();
     let revocations = Arc::new(Revocations::default());
+    warn_of_ids(&config.apps);
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
         revocations: revocations.clone(),
+        apps: ArcSwap::from_pointee(config.apps.clone()),
         settings: ArcSwap::from_pointee(config.session.clone()),
         metrics: metrics.clone(),
     });
@@ -338,6 +343,18 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         },
         workers,
     ))
+}
+
+/// Libraries for Python and Go take no other id than a number.
+fn warn_of_ids(apps: &Apps) {
+    for app in apps.iter() {
+        if !app.id.bytes().all(|byte| byte.is_ascii_digit()) {
+            tracing::warn!(
+                app = &*app.id,
+                "the app's id is no number, which some libraries refuse"
+            );
+        }
+    }
 }
 
 fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -16,13 +16,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use crate::auth::pusher::Apps;
 use crate::auth::{Grant, Revocations};
 use crate::broker::{Accepted, HistoryPage, HistoryQuery, Member, Members};
 use crate::channel::{ChannelName, Rules};
 use crate::code::{CloseCode, ErrorCode};
 use crate::metrics::Metrics;
 use crate::protocol::{Encoding, Spelling};
-use crate::publication::Position;
+use crate::publication::{Form, Position};
 use crate::session_id::SessionId;
 
 /// What all sessions of a node share.
@@ -32,6 +33,8 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// Checked once more after a session holds its grant.
     pub revocations: Arc<Revocations>,
+    /// Pusher's apps in force.
+    pub apps: ArcSwap<Apps>,
     /// Settings that can change live.
     pub settings: ArcSwap<Settings>,
     /// Where commands and expired publications are counted.
@@ -59,6 +62,41 @@ pub struct Settings {
     pub max_refusals: u32,
     /// Without a refusal for so long, counting begins anew.
     pub refusal_pause: Duration,
+    /// Of Pusher sessions only.
+    pub pusher: PusherSettings,
+}
+
+/// What governs a Pusher session beside that.
+#[derive(Debug, Clone)]
+pub struct PusherSettings {
+    /// After so long without a word the client is pinged.
+    pub activity_timeout: Duration,
+    /// Then it is closed after so long.
+    pub pong_timeout: Duration,
+    /// Longest data of an event.
+    pub max_event_bytes: usize,
+    /// Most client events of one connection.
+    pub client_events_per_second: u32,
+    /// Most members of a presence channel.
+    pub max_members: usize,
+    /// Longest `user_info`.
+    pub max_user_info_bytes: usize,
+    /// Most users that a signed-in user watches.
+    pub max_watchlist: usize,
+}
+
+impl Default for PusherSettings {
+    fn default() -> Self {
+        Self {
+            activity_timeout: Duration::from_secs(120),
+            pong_timeout: Duration::from_secs(30),
+            max_event_bytes: 10 * 1024,
+            client_events_per_second: 10,
+            max_members: 100,
+            max_user_info_bytes: 1024,
+            max_watchlist: 100,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -73,6 +111,7 @@ impl Default for Settings {
             mailbox_bytes: 1024 * 1024,
             max_refusals: 100,
             refusal_pause: Duration::from_secs(10),
+            pusher: PusherSettings::default(),
         }
     }
 }
@@ -136,6 +175,10 @@ pub enum Operation {
         event: Arc<str>,
         /// JSON text.
         data: Bytes,
+        /// How Pusher clients are shown the data.
+        form: Form,
+        /// Who sends a Pusher client's event, on presence channels.
+        user: Option<Arc<str>>,
         /// Whether the session itself gets its copy.
         echo: bool,
     },

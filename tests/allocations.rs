@@ -141,6 +141,8 @@ fn encoding() -> u64 {
         accepted: Instant::now(),
         expires: None,
         exclude: None,
+        form: pogo::publication::Form::Json,
+        user: None,
     };
     let wire = Wire {
         encoding: Encoding::Json,

@@ -17,6 +17,9 @@ pub enum ChannelKind {
 
 /// Before the user's id in the name of the channel that only this user is on.
 pub const SERVER_TO_USER: &str = "#server-to-user-";
+/// Before the user's id in the name of the channel where the sessions that are signed in as this
+/// user are present. No client and no service can name it.
+pub const SIGNED_IN: &str = "#user-";
 
 impl ChannelKind {
     /// The kind of the channel `name`.

@@ -3,6 +3,7 @@
 
 mod access;
 mod doors;
+mod pusher;
 mod safety;
 mod tokens;
 
@@ -51,6 +52,7 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         node: node(&root, &auth),
         auth,
         limits: access::limits(&root),
+        apps: pusher::apps(&root),
         hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),
@@ -87,6 +89,7 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     hub(&root);
     access::rules(&root);
     access::session(&root);
+    pusher::apps(&root);
     tokens::signing(&root);
     root.table("drain").span("period");
     log(&root);

@@ -12,6 +12,10 @@ pub struct DevKeys {
     pub token: Secret,
     /// Opens the control plane with every scope.
     pub control: Secret,
+    /// The key of the Pusher app.
+    pub app_key: Secret,
+    /// Its secret.
+    pub app_secret: Secret,
 }
 
 impl DevKeys {
@@ -23,6 +27,8 @@ impl DevKeys {
         Ok(Self {
             token: Secret::random()?,
             control: Secret::random()?,
+            app_key: Secret::short()?,
+            app_secret: Secret::short()?,
         })
     }
 }
@@ -52,11 +58,15 @@ pub(super) fn fill(values: &mut Table, keys: &DevKeys) {
             ("secret", text(keys.control.expose())),
             ("scopes", list(&["admin"])),
         ];
-        let key = key
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), node(value)))
-            .collect();
-        put(control, "keys", Value::List(vec![node(Value::Table(key))]));
+        put(control, "keys", one(key));
+    }
+    if let Some(pusher) = section(values, "pusher") {
+        let app = [
+            ("id", text("1")),
+            ("key", text(keys.app_key.expose())),
+            ("secret", text(keys.app_secret.expose())),
+        ];
+        put(pusher, "apps", one(app));
     }
 }
 
@@ -93,6 +103,14 @@ fn put(section: &mut Table, name: &str, value: Value) {
     section
         .entry(name.to_owned())
         .or_insert_with(|| node(value));
+}
+
+/// A list of one table.
+fn one<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    let entries = entries
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), node(value)));
+    Value::List(vec![node(Value::Table(entries.collect()))])
 }
 
 fn text(text: &str) -> Value {

@@ -17,7 +17,19 @@ impl Secret {
     /// # Errors
     /// The operating system's random source failed.
     pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
+        Self::of_bytes::<32>()
+    }
+
+    /// A random one of 80 bits, in hexadecimal: as long as Pusher's keys and secrets are.
+    ///
+    /// # Errors
+    /// The operating system's random source failed.
+    pub fn short() -> Result<Self, getrandom::Error> {
+        Self::of_bytes::<10>()
+    }
+
+    fn of_bytes<const N: usize>() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; N];
         getrandom::fill(&mut bytes)?;
         Ok(Self(
             bytes.iter().map(|byte| format!("{byte:02x}")).collect(),

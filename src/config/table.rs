@@ -6,6 +6,7 @@ mod access;
 mod edge;
 mod later;
 mod limits;
+mod pusher;
 mod rest;
 mod services;
 
@@ -69,6 +70,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
         access::SETTINGS,
         limits::SETTINGS,
         rest::SETTINGS,
+        pusher::SETTINGS,
         later::SETTINGS,
     ];
     sections.into_iter().flatten()

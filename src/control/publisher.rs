@@ -22,6 +22,7 @@ use super::turns::Turns;
 use super::{Service, convert, status};
 use crate::channel::ChannelName;
 use crate::node::NewPublication;
+use crate::publication::Form;
 
 /// A request that may be published.
 struct Checked {
@@ -187,6 +188,8 @@ impl Service {
             data: Bytes::copy_from_slice(&request.data),
             ttl,
             exclude,
+            form: Form::Json,
+            user: None,
             skip_history: request.skip_history,
             // The caller's name holds no NUL, so two callers' keys never meet.
             idempotency: key.map(|key| format!("{}\0{key}", caller.name).into()),

@@ -60,6 +60,8 @@ pub struct SessionFilter {
     pub session: Option<SessionId>,
     /// Of this subject.
     pub subject: Option<Box<str>>,
+    /// Signed in as this user, by Pusher's sign-in.
+    pub user: Option<Box<str>>,
     /// On a token with this `jti`.
     pub token_id: Option<Box<str>>,
     /// On this very token.

@@ -23,6 +23,8 @@ fn publication(channel: &str, sequence: u64) -> Publication {
         accepted: Instant::now(),
         expires: None,
         exclude: None,
+        form: crate::publication::Form::Json,
+        user: None,
     }
 }
 

@@ -75,6 +75,8 @@ fn publication(channel: &str, data: &str) -> NewPublication {
         data: data.to_owned().into(),
         ttl: None,
         exclude: None,
+        form: crate::publication::Form::Json,
+        user: None,
         skip_history: false,
         idempotency: None,
     }

@@ -5,7 +5,7 @@
 //! Of duplicate keys the last counts, whatever the types of the others.
 
 mod encode;
-mod text;
+pub(in crate::protocol) mod text;
 
 pub(super) use encode::{encode, member_data};
 

@@ -141,6 +141,7 @@ impl Session {
             && of_grant(filter.subject.is_some(), &|grant| {
                 grant.subject.as_deref() == filter.subject.as_deref()
             })
+            && filter.user.is_none()
             && of_grant(filter.token_id.is_some(), &|grant| {
                 grant.token_id.as_deref() == filter.token_id.as_deref()
             })

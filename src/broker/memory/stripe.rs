@@ -77,6 +77,8 @@ impl Stripe {
             // An end that the clock cannot hold is none.
             expires: draft.ttl.and_then(|ttl| draft.accepted.checked_add(ttl)),
             exclude: draft.exclude,
+            form: draft.form,
+            user: draft.user,
         };
         let name = publication.channel.clone();
         let Some(channel) = self.channels.get_mut(&name) else {

@@ -33,7 +33,12 @@ pub(super) fn show(config: &Config, at: &Addresses, out: &mut Output) -> Result<
         .transpose()?;
     let key = config.dev_control_key().map(|key| key.expose());
     let urls = json!({"edge": edge, "control": control, "admin": admin});
-    let value = json!({"urls": urls, "token": token, "control_key": key, "dev": dev});
+    let app = config
+        .dev_app()
+        .map(|(key, secret)| json!({"id": "1", "key": key.expose(), "secret": secret.expose()}));
+    let value = json!({
+        "urls": urls, "token": token, "control_key": key, "dev": dev, "pusher": app,
+    });
 
     let title = format!("Pogo {} for development", env!("CARGO_PKG_VERSION"));
     let mut text = format!(
@@ -42,6 +47,13 @@ pub(super) fn show(config: &Config, at: &Addresses, out: &mut Output) -> Result<
     );
     if let Some(token) = &token {
         text += &format!("\n  token    valid for 24 h, for everything\n\n{token}\n");
+    }
+    if let Some((key, secret)) = config.dev_app() {
+        text += &format!(
+            "\n  pusher   app 1, key {}, secret {}\n",
+            key.expose(),
+            secret.expose()
+        );
     }
     let bearer = token.map_or_else(String::new, |token| format!(", \"pogo.bearer.{token}\""));
     text += &format!(

@@ -20,6 +20,7 @@ pub(super) fn session(root: &Reader<'_>) -> session::Settings {
         mailbox_bytes: edge.count("mailbox_bytes"),
         max_refusals: u32::try_from(limits.count("max_refusals")).unwrap_or(u32::MAX),
         refusal_pause: limits.span("refusal_pause"),
+        pusher: super::pusher::settings(root),
     }
 }
 

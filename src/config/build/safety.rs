@@ -9,11 +9,15 @@ use super::doors;
 pub(super) fn check(root: &Reader<'_>, config: &Config) {
     let auth = root.table("auth");
     let keyed = ["secret", "secret_file", "public_key_file", "jwks_url"];
-    if !keyed.iter().any(|name| auth.has(name)) && auth.items("issuer").is_empty() {
+    if !keyed.iter().any(|name| auth.has(name))
+        && auth.items("issuer").is_empty()
+        && root.table("pusher").items("apps").is_empty()
+    {
         root.refuse(
             "auth",
             "there is no key for tokens, and so anyone could be anyone: set auth.secret, \
-             auth.public_key_file, auth.jwks_url or [[auth.issuer]]; --dev makes one up",
+             auth.public_key_file, auth.jwks_url, [[auth.issuer]] or [[pusher.apps]]; --dev makes \
+             one up",
         );
     }
     let control = root.table("control");

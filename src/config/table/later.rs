@@ -6,7 +6,6 @@ use super::{optional, required};
 /// The feature that `key` (as the table spells it) waits for.
 pub(in crate::config) fn later(key: &str) -> Option<&'static str> {
     let features = [
-        ("pusher", "the Pusher protocol"),
         ("endpoint", "the REST gateway"),
         ("broker.url", "a broker other than memory"),
         ("auth.cookie", "/pusher/auth"),
@@ -23,29 +22,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         "auth.cookie",
         Kind::Text,
         "Cookie that holds a token, for /pusher/auth",
-    ),
-    required("pusher.apps[].id", Kind::Text, "The app's id"),
-    required("pusher.apps[].key", Kind::Text, "The app's key"),
-    required("pusher.apps[].secret", Kind::Secret, "The app's secret"),
-    optional(
-        "pusher.apps[].client_events",
-        Kind::Flag,
-        "Whether client events are taken",
-    ),
-    optional(
-        "pusher.apps[].subscription_count",
-        Kind::Flag,
-        "Whether counts are told",
-    ),
-    required(
-        "pusher.apps[].webhooks[].url",
-        Kind::Url,
-        "Where events are sent",
-    ),
-    optional(
-        "pusher.apps[].webhooks[].events",
-        Kind::List(&Kind::Text),
-        "Which events",
     ),
     required("endpoint[].name", Kind::Text, "The endpoint's name"),
     optional("endpoint[].item", Kind::Text, "Template of an item's uri"),

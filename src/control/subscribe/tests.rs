@@ -50,6 +50,8 @@ async fn publish(node: &Node, times: usize) -> Position {
             data: "1".into(),
             ttl: None,
             exclude: None,
+            form: crate::publication::Form::Json,
+            user: None,
             skip_history: false,
             idempotency: None,
         };

@@ -17,6 +17,7 @@ use crate::code::ErrorCode;
 use crate::hub::WorkerId;
 use crate::limits::Limits;
 use crate::node::{Join, NewPublication, Node};
+use crate::publication::Form;
 use crate::session::{JoinRequest, Joined, NoGrant, Operation, Outcome, Slot};
 use crate::session_id::SessionId;
 
@@ -86,6 +87,8 @@ pub(super) fn start(
                 channel,
                 event,
                 data,
+                form,
+                user,
                 echo,
             } => {
                 let publication = NewPublication {
@@ -94,7 +97,10 @@ pub(super) fn start(
                     data,
                     ttl: None,
                     exclude: (!echo).then_some(session),
-                    skip_history: false,
+                    // What Pusher clients say to each other is not kept.
+                    skip_history: form == Form::Client,
+                    form,
+                    user,
                     idempotency: None,
                 };
                 Outcome::Published(

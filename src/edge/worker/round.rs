@@ -148,6 +148,8 @@ mod tests {
             accepted: Instant::now(),
             expires: None,
             exclude: None,
+            form: crate::publication::Form::Json,
+            user: None,
         };
         let metrics = crate::metrics::Metrics::new();
         let deflater = Arc::new(crate::protocol::deflate::Deflater::new(0, &metrics));

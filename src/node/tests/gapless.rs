@@ -171,6 +171,8 @@ impl World {
                 ttl: kind.ttl.map(Duration::from_millis),
                 accepted: start.instant + ahead,
                 exclude: None,
+                form: crate::publication::Form::Json,
+                user: None,
                 skip_history: kind.skip_history,
                 idempotency: None,
                 admission: None,

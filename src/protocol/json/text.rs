@@ -4,14 +4,19 @@ use crate::protocol::frame::{self, Opcode};
 use bytes::Bytes;
 
 /// Where JSON text goes.
-pub(super) trait Out {
+pub(in crate::protocol) trait Out {
     /// Appends `bytes` as they are.
     fn raw(&mut self, bytes: &[u8]);
 
     /// Appends `text` as a JSON string.
     fn string(&mut self, text: &str) {
+        self.quoted(text.as_bytes());
+    }
+
+    /// Appends UTF-8 as a JSON string.
+    fn quoted(&mut self, text: &[u8]) {
         self.raw(b"\"");
-        let mut rest = text.as_bytes();
+        let mut rest = text;
         while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
             self.raw(&rest[..at]);
             self.escape(rest[at]);
@@ -73,13 +78,13 @@ impl Out for Count {
 }
 
 /// Something that can be written as JSON text, the same each time.
-pub(super) trait Write {
+pub(in crate::protocol) trait Write {
     /// Appends it.
     fn write<O: Out>(&self, out: &mut O);
 }
 
 /// A text frame with the JSON text of `what`.
-pub(super) fn frame(what: &impl Write) -> Bytes {
+pub(in crate::protocol) fn frame(what: &impl Write) -> Bytes {
     let mut count = Count(0);
     what.write(&mut count);
     let head = frame::header(Opcode::Text, count.0);
@@ -90,7 +95,7 @@ pub(super) fn frame(what: &impl Write) -> Bytes {
 }
 
 /// The JSON text of `what`.
-pub(super) fn bytes(what: &impl Write) -> Bytes {
+pub(in crate::protocol) fn bytes(what: &impl Write) -> Bytes {
     let mut count = Count(0);
     what.write(&mut count);
     let mut bytes = Vec::with_capacity(count.0);

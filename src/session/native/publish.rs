@@ -13,7 +13,7 @@ use crate::channel::{Access, ChannelName, ChannelRule, check_event};
 use crate::clock::Now;
 use crate::code::ErrorCode;
 use crate::protocol::{Command, Member, Past, Reply, options};
-use crate::publication::{MAX_DATA_BYTES, Position};
+use crate::publication::{Form, MAX_DATA_BYTES, Position};
 
 /// What a row of presence costs beyond its subject and info.
 const ROW_BYTES: usize = 96;
@@ -47,6 +47,8 @@ impl Session {
             channel,
             event: event.into(),
             data,
+            form: Form::Json,
+            user: None,
             echo,
         };
         self.perform(Pending::Publish(ticket.keep()), operation, out);

@@ -176,6 +176,7 @@ mod tests {
             time: 0,
             expires: None,
             exclude: None,
+            form: crate::publication::Form::Json,
         }
     }
 

@@ -84,6 +84,7 @@ fn shared(settings: Settings) -> Arc<Shared> {
     Arc::new(Shared {
         rules: ArcSwap::from_pointee(rules()),
         revocations: Arc::default(),
+        apps: ArcSwap::default(),
         settings: ArcSwap::from_pointee(settings),
         metrics: Metrics::new(),
     })
@@ -155,6 +156,7 @@ fn retained(offset: u64) -> Retained {
         time: 5,
         expires: None,
         exclude: None,
+        form: crate::publication::Form::Json,
     }
 }
 

@@ -24,6 +24,7 @@ impl Stripe {
             time: publication.time,
             expires: publication.expires,
             exclude: publication.exclude,
+            form: publication.form,
         };
         let fits = self.make_history_room(name, History::cost(&retained), bounds, now);
         let Some(channel) = self.channels.get_mut(name) else {

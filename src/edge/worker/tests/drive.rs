@@ -137,6 +137,8 @@ impl Rig {
             data: data.to_string().into(),
             ttl,
             exclude: None,
+            form: crate::publication::Form::Json,
+            user: None,
             skip_history: false,
             idempotency: None,
         };

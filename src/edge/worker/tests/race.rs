@@ -18,6 +18,8 @@ fn draft(n: u64) -> Draft {
         ttl: None,
         accepted: Instant::now(),
         exclude: None,
+        form: crate::publication::Form::Json,
+        user: None,
         skip_history: false,
         idempotency: None,
         admission: None,

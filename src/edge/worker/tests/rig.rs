@@ -108,6 +108,7 @@ impl Rig {
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(rules()),
             revocations: Arc::default(),
+            apps: ArcSwap::default(),
             settings: ArcSwap::from_pointee(Settings {
                 mailbox_bytes: setup.config.mailbox_bytes,
                 ..setup.settings.clone()

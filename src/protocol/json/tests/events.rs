@@ -94,6 +94,8 @@ fn publications() {
         accepted: Instant::now(),
         expires: None,
         exclude: None,
+        form: crate::publication::Form::Json,
+        user: None,
     };
     let wire = |spelling| Wire {
         encoding: Encoding::Json,

@@ -1,0 +1,66 @@
+//! `[pusher]`: apps and what bounds their clients.
+
+use std::collections::BTreeSet;
+
+use super::super::reader::Reader;
+use crate::auth::pusher::{App, Apps, Webhook};
+use crate::session::PusherSettings;
+
+pub(super) fn apps(root: &Reader<'_>) -> Apps {
+    let entries = root.table("pusher").items("apps");
+    let (mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for entry in &entries {
+        for (name, seen) in [("id", &mut ids), ("key", &mut keys)] {
+            let Some(text) = entry.text(name) else {
+                continue;
+            };
+            if !is_name(&text) {
+                entry.refuse(name, "may hold letters, digits, `-` and `_` only");
+            } else if !seen.insert(text) {
+                entry.refuse(name, format!("another app has this {name}"));
+            }
+        }
+    }
+    Apps::new(entries.iter().filter_map(app))
+}
+
+fn app(entry: &Reader<'_>) -> Option<App> {
+    let (client_events, subscription_count) = (
+        entry.flag("client_events"),
+        entry.flag("subscription_count"),
+    );
+    let webhooks = entry.items("webhooks");
+    let webhooks = webhooks.iter().filter_map(|hook| {
+        let events = hook.texts("events");
+        let url = hook.text("url")?;
+        Some(Webhook { url, events })
+    });
+    let webhooks = webhooks.collect();
+    let (id, key) = (entry.text("id"), entry.text("key"));
+    let secret = entry.secret("secret")?;
+    let mut app = App::new(&id?, &key?, secret.expose());
+    app.client_events = client_events;
+    app.subscription_count = subscription_count;
+    app.webhooks = webhooks;
+    Some(app)
+}
+
+/// Whether `text` can stand in a path and before the `:` of a signature.
+fn is_name(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+pub(super) fn settings(root: &Reader<'_>) -> PusherSettings {
+    let section = root.table("pusher");
+    PusherSettings {
+        activity_timeout: section.span("activity_timeout"),
+        pong_timeout: section.span("pong_timeout"),
+        max_event_bytes: section.count("max_event_bytes"),
+        client_events_per_second: u32::try_from(section.count("client_events_per_second"))
+            .unwrap_or(u32::MAX),
+        max_members: section.count("max_members"),
+        max_user_info_bytes: section.count("max_user_info_bytes"),
+        max_watchlist: section.count("max_watchlist"),
+    }
+}

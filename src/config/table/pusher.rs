@@ -1,0 +1,117 @@
+//! The settings of `[pusher]`.
+
+use std::time::Duration;
+
+use super::super::setting::{Kind, Setting};
+use super::{required, setting};
+
+const SPAN: Kind = Kind::Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(86_400),
+};
+const MANY: Kind = Kind::Count {
+    min: 1,
+    max: 1_000_000,
+};
+const SIZE: Kind = Kind::Bytes {
+    min: 1,
+    max: 65_536,
+};
+const EVENTS: Kind = Kind::List(&Kind::Choice(&crate::auth::pusher::WEBHOOK_EVENTS));
+
+pub(super) const SETTINGS: &[Setting] = &[
+    required(
+        "pusher.apps[].id",
+        Kind::Text,
+        "The app's id in the paths of the HTTP API; a number, as some libraries take no other",
+    )
+    .live(),
+    required(
+        "pusher.apps[].key",
+        Kind::Text,
+        "The app's key, which stands in clients' URLs: letters, digits, `-` and `_`",
+    )
+    .live(),
+    required(
+        "pusher.apps[].secret",
+        Kind::Secret,
+        "What the app signs subscriptions and requests with, and webhooks are signed with",
+    )
+    .live(),
+    setting(
+        "pusher.apps[].client_events",
+        Kind::Flag,
+        "true",
+        "Whether clients may send events of their own (`client-…`)",
+    )
+    .live(),
+    setting(
+        "pusher.apps[].subscription_count",
+        Kind::Flag,
+        "false",
+        "Whether clients are told how many subscribers a channel has",
+    )
+    .live(),
+    required(
+        "pusher.apps[].webhooks[].url",
+        Kind::Url,
+        "Where events are sent",
+    )
+    .live(),
+    setting(
+        "pusher.apps[].webhooks[].events",
+        EVENTS,
+        "",
+        "Which events are sent there; empty: all",
+    )
+    .live(),
+    setting(
+        "pusher.activity_timeout",
+        SPAN,
+        "120s",
+        "After so long without a word from a client it is pinged; also what clients are told",
+    )
+    .live(),
+    setting(
+        "pusher.pong_timeout",
+        SPAN,
+        "30s",
+        "How long it has to answer; then 4201",
+    )
+    .live(),
+    setting(
+        "pusher.max_event_bytes",
+        SIZE,
+        "10240",
+        "Longest data of an event by a client or by the HTTP API",
+    )
+    .live(),
+    setting(
+        "pusher.client_events_per_second",
+        MANY,
+        "10",
+        "Events that one connection may send",
+    )
+    .live(),
+    setting(
+        "pusher.max_members",
+        MANY,
+        "100",
+        "Most members of a presence channel; Pusher clients beyond it are refused",
+    )
+    .live(),
+    setting(
+        "pusher.max_user_info_bytes",
+        SIZE,
+        "1024",
+        "Longest user_info of a presence channel's member",
+    )
+    .live(),
+    setting(
+        "pusher.max_watchlist",
+        MANY,
+        "100",
+        "Most users that a signed-in user watches",
+    )
+    .live(),
+];
