@@ -2,6 +2,7 @@
 //!
 //! Invariant: what fails at start stops the start; after it nothing falls back silently.
 
+mod apps;
 mod files;
 
 use std::future::Future;
@@ -16,7 +17,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness};
-use crate::auth::pusher::Apps;
 use crate::auth::{AuthConfigError, Authenticator, Revocations};
 use crate::broker::{MemoryBroker, StateError};
 use crate::channel::Rules;
@@ -246,7 +246,7 @@ impl Reloader {
             ..
         } = &self.0;
         shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
-        warn_of_ids(&config.apps);
+        apps::warn_of_ids(&config.apps);
         shared.apps.store(Arc::new(config.apps));
         shared.settings.store(Arc::new(config.session));
         limits.reload(&config.limits);
@@ -285,7 +285,7 @@ enum Stage {
 async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers>), StartError> {
     let dev = config.dev.is_some();
     let revocations = Arc::new(Revocations::default());
-    warn_of_ids(&config.apps);
+    apps::warn_of_ids(&config.apps);
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
         revocations: revocations.clone(),
@@ -343,18 +343,6 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         },
         workers,
     ))
-}
-
-/// Libraries for Python and Go take no other id than a number.
-fn warn_of_ids(apps: &Apps) {
-    for app in apps.iter() {
-        if !app.id.bytes().all(|byte| byte.is_ascii_digit()) {
-            tracing::warn!(
-                app = &*app.id,
-                "the app's id is no number, which some libraries refuse"
-            );
-        }
-    }
 }
 
 fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

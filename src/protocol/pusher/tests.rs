@@ -1,3 +1,5 @@
+//! What Pusher's clients are sent, read again.
+
 use std::time::Instant;
 
 use serde_json::{Value, json};
