@@ -4,6 +4,9 @@
 
 mod apps;
 mod files;
+mod reload;
+
+pub use reload::{ReloadError, Reloader};
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -62,18 +65,6 @@ pub enum StartError {
     Control(#[from] ControlError),
 }
 
-/// Why a reload was refused, in part or whole; what it names stays as it was.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each says what it is")]
-pub enum ReloadError {
-    #[error("the tokens' keys stay as they were")]
-    Auth(#[from] AuthConfigError),
-    #[error("the edge's certificate stays as it was")]
-    EdgeTls(#[from] edge::TlsError),
-    #[error("the control plane's certificates stay as they were")]
-    ControlTls(#[from] crate::control::TlsError),
-}
-
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
@@ -110,10 +101,6 @@ struct Parts {
     front: Arc<Front>,
     control: Arc<Control>,
 }
-
-/// Puts a changed configuration in force while the server runs.
-#[derive(Debug, Clone)]
-pub struct Reloader(Parts);
 
 impl Server {
     /// Builds every part and binds every listener; nothing is served before [`Self::run`]. Call
@@ -226,48 +213,6 @@ impl Server {
         background.shutdown().await;
         tracing::info!(clean = joined.is_ok(), "stopped");
         ended
-    }
-}
-
-impl Reloader {
-    /// Puts rules, keys, limits, session settings and certificates of `config` in force. What
-    /// needs a restart is [`crate::config::needs_restart`]'s to say.
-    ///
-    /// # Errors
-    /// Each part that stays as it was; the others are in force.
-    pub fn reload(&self, config: Config) -> Result<(), Vec<ReloadError>> {
-        let Parts {
-            shared,
-            authenticator,
-            limits,
-            front,
-            control,
-            dev,
-            ..
-        } = &self.0;
-        shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
-        apps::warn_of_ids(&config.apps);
-        shared.apps.store(Arc::new(config.apps));
-        shared.settings.store(Arc::new(config.session));
-        limits.reload(&config.limits);
-        front.set_origins(config.edge.allowed_origins);
-        let mut errors = Vec::new();
-        if let Err(error) = authenticator.reload(config.auth) {
-            errors.push(error.into());
-        }
-        if let Err(error) = control.reload(config.control) {
-            errors.push(error.into());
-        }
-        if let Some(tls) = front.tls()
-            && let Err(error) = tls.reload()
-        {
-            errors.push(error.into());
-        }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors)
-        }
     }
 }
 

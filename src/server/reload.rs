@@ -1,0 +1,68 @@
+//! A changed configuration, put in force while the server runs. What cannot be used leaves its part
+//! as it was.
+
+use std::sync::Arc;
+
+use super::{Parts, apps};
+use crate::auth::AuthConfigError;
+use crate::channel::Rules;
+use crate::config::Config;
+use crate::edge;
+
+/// Why a reload was refused, in part or whole; what it names stays as it was.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each says what it is")]
+pub enum ReloadError {
+    #[error("the tokens' keys stay as they were")]
+    Auth(#[from] AuthConfigError),
+    #[error("the edge's certificate stays as it was")]
+    EdgeTls(#[from] edge::TlsError),
+    #[error("the control plane's certificates stay as they were")]
+    ControlTls(#[from] crate::control::TlsError),
+}
+
+/// Puts a changed configuration in force while the server runs.
+#[derive(Debug, Clone)]
+pub struct Reloader(pub(super) Parts);
+
+impl Reloader {
+    /// Puts rules, keys, limits, session settings and certificates of `config` in force. What
+    /// needs a restart is [`crate::config::needs_restart`]'s to say.
+    ///
+    /// # Errors
+    /// Each part that stays as it was; the others are in force.
+    pub fn reload(&self, config: Config) -> Result<(), Vec<ReloadError>> {
+        let Parts {
+            shared,
+            authenticator,
+            limits,
+            front,
+            control,
+            dev,
+            ..
+        } = &self.0;
+        shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
+        apps::warn_of_ids(&config.apps);
+        shared.apps.store(Arc::new(config.apps));
+        shared.settings.store(Arc::new(config.session));
+        limits.reload(&config.limits);
+        front.set_origins(config.edge.allowed_origins);
+        let mut errors = Vec::new();
+        if let Err(error) = authenticator.reload(config.auth) {
+            errors.push(error.into());
+        }
+        if let Err(error) = control.reload(config.control) {
+            errors.push(error.into());
+        }
+        if let Some(tls) = front.tls()
+            && let Err(error) = tls.reload()
+        {
+            errors.push(error.into());
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
+    }
+}
