@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// How long a refused client's request is waited for: an answer before it might be lost.
 const REQUEST_GRACE: Duration = Duration::from_millis(20);
+/// As much of it as is read; one with a longer head would be refused anyway.
+const REQUEST_BYTES: usize = 16 * 1024;
 /// What is told over plain text. Under TLS there is no word that costs so little.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
     Content-Type: text/plain\r\nContent-Length: 18\r\n\r\nThis node is full.";
@@ -53,10 +55,11 @@ impl Spare {
 
 /// Whether the client hears it is its own matter.
 async fn tell(mut stream: TcpStream) {
-    let mut request = [0; 4096];
+    let mut request = [0; REQUEST_BYTES];
     let _ = tokio::time::timeout(REQUEST_GRACE, stream.readable()).await;
-    // What lies unread would make of the close a reset that overtakes the answer.
-    while matches!(stream.try_read(&mut request), Ok(read) if read == request.len()) {}
+    // What lies unread would make of the close a reset that overtakes the answer. Read once: who
+    // never stops sending must not keep the others waiting.
+    let _ = stream.try_read(&mut request);
     if stream.try_write(FULL).is_ok() {
         let _ = stream.shutdown().await;
     }

@@ -2,6 +2,7 @@
 //! go.
 
 mod client;
+mod crowd;
 mod drive;
 mod rig;
 mod slow_broker;
