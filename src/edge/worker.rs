@@ -2,7 +2,7 @@
 //! table and its timers. Nothing of that is shared, so nothing is locked. Other threads reach it
 //! through its inbox only.
 //!
-//! A turn: read what sockets have to say, take what came from other threads, walk a slice of small
+//! A turn: read what sockets have to say, take what came from other threads, walk the small
 //! channels and flush the mailboxes that were filled, then the same with a slice of a huge channel,
 //! fire deadlines. Replies and small channels so wait for no more than one slice of a huge one.
 
@@ -167,8 +167,7 @@ impl Worker {
         }
         self.take_inbox();
         self.read_again();
-        self.walk(Lane::Small);
-        self.flush();
+        self.walk_small();
         self.walk(Lane::Huge);
         self.flush();
         self.fire_timers();

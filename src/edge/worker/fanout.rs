@@ -12,13 +12,25 @@ use super::mailbox::{Bounds, Entry, Kind, SpareRings};
 use super::overflow::{self, Offer, Room, Source};
 use super::round::Passing;
 use super::subscribers::Subscriber;
-use super::walks::{Lane, SLICE};
+use super::walks::{Lane, SLICE, SMALL_SLICES};
 use crate::channel::SlowPolicy;
 use crate::code::CloseCode;
 use crate::hub::Delivery;
 use crate::session::Slot;
 
 impl Worker {
+    /// Walks the small channels that wait, or as many as may go before a huge one. What a slice has
+    /// brought, and any reply, leaves before the next.
+    pub(super) fn walk_small(&mut self) {
+        for _ in 0..SMALL_SLICES {
+            self.walk(Lane::Small);
+            self.flush();
+            if self.walks.is_empty(Lane::Small) {
+                return;
+            }
+        }
+    }
+
     /// Walks one slice of `lane`: of one huge channel, or of several small ones.
     pub(super) fn walk(&mut self, lane: Lane) {
         let mut budget = SLICE;

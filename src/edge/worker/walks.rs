@@ -1,11 +1,15 @@
-//! The channels that wait to be walked, in two lanes: those that fit into one slice go first, so
-//! that however many huge channels are being walked, a small one waits for one slice of one of
-//! them. The huge ones go round robin, a slice in a turn, and so are never starved.
+//! The channels that wait to be walked, in two lanes: those that fit into one slice go first, up to
+//! [`SMALL_SLICES`] of them in a turn, so that however many huge channels are being walked, these
+//! wait for one slice of one of them. The huge ones go round robin, a slice in a turn, and so are
+//! never starved.
 
 use std::collections::VecDeque;
 
 /// Subscribers walked in one slice: some 0.5 ms of sends.
 pub(super) const SLICE: usize = 64;
+/// Most slices of small channels before one of a huge one, and before sockets are read again: some
+/// 10 ms of sends. However many small ones wait, they starve nobody.
+pub(super) const SMALL_SLICES: usize = 16;
 
 /// Channels by key, each in one lane at most.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::edge::worker::walks::{Lane, SLICE};
+use crate::edge::worker::walks::{Lane, SLICE, SMALL_SLICES};
 
 /// Sessions that are all on `channels`.
 fn crowd(rig: &mut Rig, count: usize, channels: &[String]) -> Vec<Client> {
@@ -117,23 +117,54 @@ fn many_huge_channels_make_a_small_one_wait_no_longer_than_one_does() {
     assert_eq!(written(&rig), 20 + crowd.len() * 8 * 20);
 }
 
+/// A session each for so many small channels.
+fn small(rig: &mut Rig, count: usize) -> (Vec<Client>, Vec<String>) {
+    let names: Vec<_> = (0..count).map(|n| format!("small-{n}")).collect();
+    let mut sessions = Vec::new();
+    for part in names.chunks(2 * SLICE) {
+        let mut client = rig.join();
+        for channel in part {
+            client.send(&json!({"event": "channel:subscribe", "channel": channel}));
+        }
+        rig.settle();
+        sessions.push(client);
+    }
+    (sessions, names)
+}
+
+#[test]
+fn many_small_channels_wait_for_no_more_than_a_slice_of_a_huge_one() {
+    let mut rig = Rig::new();
+    let _crowd = crowd(&mut rig, 5 * SLICE, &huge(1));
+    let (_sessions, small) = small(&mut rig, 10 * SLICE);
+    rig.publish("huge-0", &json!("all"));
+    for channel in &small {
+        rig.publish(channel, &json!(1));
+    }
+    rig.turn();
+    assert_eq!(
+        written(&rig),
+        small.len() + SLICE,
+        "all of them, and a slice"
+    );
+}
+
 #[test]
 fn small_channels_do_not_starve_a_huge_one() {
     let mut rig = Rig::new();
-    let mut crowd = crowd(&mut rig, 5 * SLICE, &huge(1));
-    let mut busy = rig.join();
-    let small: Vec<_> = (0..3 * SLICE).map(|n| format!("small-{n}")).collect();
-    for channel in &small {
-        rig.subscribe(&mut busy, channel);
-    }
+    let mut crowd = crowd(&mut rig, 3 * SLICE, &huge(1));
+    let (_sessions, small) = small(&mut rig, (SMALL_SLICES + 1) * SLICE);
     rig.publish("huge-0", &json!("all"));
-    for _ in 0..5 {
+    for _ in 0..3 {
         for channel in &small {
             rig.publish(channel, &json!(1));
         }
         rig.turn();
     }
-    assert!(rig.workers[0].walks.go_on(), "small ones wait still");
+    assert!(
+        !rig.workers[0].walks.is_empty(Lane::Small),
+        "small ones wait still"
+    );
     for client in &mut crowd {
         assert_eq!(come(client, 1), [json!("all")]);
     }
