@@ -26,7 +26,7 @@ function broadcastingAuth(request, body, response) {
 async function echo(t, user) {
   const site = await kit.serve(t, broadcastingAuth);
   const window = kit.page(t, `${site}/`, "pusher-js/dist/web/pusher.js", "laravel-echo/dist/echo.iife.js");
-  const made = new window.Echo({
+  const made = new window.Echo.default({
     broadcaster: "pusher",
     key: kit.app.key,
     ...kit.options(),
@@ -112,7 +112,7 @@ test("an encrypted channel", async (t) => {
   const window = kit.page(t, `${site}/`, ...scripts);
   // jsdom has neither; every browser has both.
   Object.assign(window, { TextEncoder, TextDecoder });
-  const client = new window.Echo({
+  const client = new window.Echo.default({
     broadcaster: "pusher",
     key: kit.app.key,
     ...kit.options(),

@@ -257,14 +257,27 @@ def http():
     say(f"npm pusher {PUSHER_HTTP} remote tests: {line}")
 
 
-def node(name, tests):
+def node(name, tests, config=CONFIG, **more):
     """A file of ours for Node's own runner, with that many tests."""
     packages = clients()
-    with Server(BINARY, CONFIG) as server:
-        env = environment(server, NODE_PATH=str(packages), GOOGLE_PROTOS=google_protos())
+    with Server(BINARY, config) as server:
+        env = environment(server, NODE_PATH=str(packages), GOOGLE_PROTOS=google_protos(), **more)
         command = ["node", "--test", "--test-reporter=spec", HERE / f"{name}.test.js"]
         line = run(command, rf"^ℹ pass {tests}$", **env, POGO_BIN=str(BINARY))
     say(f"{name}: {line}")
+
+
+def webhooks():
+    """Webhooks to the test's own receiver, whose port has to be known to the server first."""
+    (port,) = free_ports(1)
+    hooks = f'webhooks = [{{ url = "http://127.0.0.1:{port}/" }}]'
+    first, second = f'secret = "{APP["secret"]}"', "[[pusher.apps]]"
+    text = CONFIG.read_text().replace(first, f"{first}\n{hooks}")
+    text = text.replace(second, f'[pusher]\nwebhook_allow = ["127.0.0.1/32"]\n\n{second}', 1)
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder) / "webhooks.toml"
+        config.write_text(text)
+        node("webhooks", 1, config, WEBHOOK_PORT=str(port))
 
 
 def google_protos():
@@ -285,6 +298,10 @@ PARTS = {
     "specs": specs,
     "http": http,
     "python": python,
+    "echo": lambda: node("echo", 5),
+    "old": lambda: node("old", 8),
+    "mixed": lambda: node("mixed", 8),
+    "webhooks": webhooks,
 }
 
 
