@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::auth::pusher::Apps;
 use crate::broker::MemoryConfig;
 use crate::channel::ChannelRule;
+use crate::pusher::webhook;
 use crate::{admin, auth, control, edge, hub, limits, node, session};
 
 pub use build::{Log, LogFormat, Signing};
@@ -50,6 +51,8 @@ pub struct Config {
     pub auth: auth::Config,
     /// Pusher's apps.
     pub apps: Apps,
+    /// Who is told what happens on channels.
+    pub webhooks: webhook::Config,
     /// What an address may do.
     pub limits: limits::Config,
     /// The hub and the event log.

@@ -44,6 +44,21 @@ impl NoticeKind {
         Self::SubscriptionCount,
     ];
 
+    /// Their names in webhooks.
+    pub const NAMES: [&str; 7] = {
+        let (mut names, mut index) = ([""; 7], 0);
+        while index < 7 {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
+
+    /// The kind of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name in a webhook.
     pub const fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ mod doors;
 mod pusher;
 mod safety;
 mod tokens;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
     let gathered = Gathered::default();
     let root = Reader::new(&values, &gathered);
     let auth = tokens::auth(&root);
+    let apps = pusher::apps(&root);
     let mut config = Config {
         edge: doors::edge(&root, sources.dev.is_some()),
         control: doors::control(&root),
@@ -52,7 +54,8 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         node: node(&root, &auth),
         auth,
         limits: access::limits(&root),
-        apps: pusher::apps(&root),
+        webhooks: webhooks::webhooks(&root, &apps, sources.dev.is_some()),
+        apps,
         hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),
@@ -89,7 +92,8 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     hub(&root);
     access::rules(&root);
     access::session(&root);
-    pusher::apps(&root);
+    let apps = pusher::apps(&root);
+    webhooks::webhooks(&root, &apps, false);
     tokens::signing(&root);
     root.table("drain").span("period");
     log(&root);
@@ -124,8 +128,9 @@ fn hub(root: &Reader<'_>) -> hub::Config {
         watcher_bytes: section.count("watcher_bytes"),
         watcher_gaps: section.count("watcher_gaps"),
         answer_timeout: section.span("answer_timeout"),
+        notices: root.table("pusher").count("webhook_notices"),
+        notice_bytes: root.table("pusher").count("webhook_notice_bytes"),
         compression_min_bytes: root.table("edge").count("compression_min_bytes"),
-        ..hub::Config::default()
     }
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod pusher;
 mod rest;
 mod services;
+mod webhook;
 
 use super::setting::{Fallback, Kind, Setting};
 
@@ -71,6 +72,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
         limits::SETTINGS,
         rest::SETTINGS,
         pusher::SETTINGS,
+        webhook::SETTINGS,
         later::SETTINGS,
     ];
     sections.into_iter().flatten()

@@ -20,30 +20,8 @@ pub struct App {
     pub client_events: bool,
     /// Whether clients are told how many subscribers a channel has.
     pub subscription_count: bool,
-    /// Where its events are sent.
-    pub webhooks: Vec<Webhook>,
     signing: hmac::Key,
     memo: hmac::Key,
-}
-
-/// What webhooks can tell of.
-pub const WEBHOOK_EVENTS: [&str; 7] = [
-    "channel_occupied",
-    "channel_vacated",
-    "member_added",
-    "member_removed",
-    "client_event",
-    "cache_miss",
-    "subscription_count",
-];
-
-/// Where some of an app's events are sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// An http or https URL.
-    pub url: String,
-    /// Those of [`WEBHOOK_EVENTS`] that are sent; empty: all.
-    pub events: Vec<String>,
 }
 
 /// All apps, by key and by id.
@@ -63,7 +41,6 @@ impl App {
             key: key.into(),
             client_events: true,
             subscription_count: false,
-            webhooks: Vec::new(),
             memo: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
             signing,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::reader::Reader;
-use crate::auth::pusher::{App, Apps, Webhook};
+use crate::auth::pusher::{App, Apps};
 use crate::session::PusherSettings;
 
 pub(super) fn apps(root: &Reader<'_>) -> Apps {
@@ -29,19 +29,11 @@ fn app(entry: &Reader<'_>) -> Option<App> {
         entry.flag("client_events"),
         entry.flag("subscription_count"),
     );
-    let webhooks = entry.items("webhooks");
-    let webhooks = webhooks.iter().filter_map(|hook| {
-        let events = hook.texts("events");
-        let url = hook.text("url")?;
-        Some(Webhook { url, events })
-    });
-    let webhooks = webhooks.collect();
     let (id, key) = (entry.text("id"), entry.text("key"));
     let secret = entry.secret("secret")?;
     let mut app = App::new(&id?, &key?, secret.expose());
     app.client_events = client_events;
     app.subscription_count = subscription_count;
-    app.webhooks = webhooks;
     Some(app)
 }
 

@@ -17,7 +17,7 @@ const SIZE: Kind = Kind::Bytes {
     min: 1,
     max: 65_536,
 };
-const EVENTS: Kind = Kind::List(&Kind::Choice(&crate::auth::pusher::WEBHOOK_EVENTS));
+const EVENTS: Kind = Kind::List(&Kind::Choice(&crate::notice::NoticeKind::NAMES));
 
 pub(super) const SETTINGS: &[Setting] = &[
     required(
