@@ -31,6 +31,7 @@ use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::hub::{Hub, SessionAction, SessionFilter, SessionInfo, WorkerId};
 use crate::limits::DenyList;
+use crate::notice::{News, Notice, NoticeKind};
 use crate::publication::Form;
 use crate::session_id::SessionId;
 use interest::Interests;
@@ -197,6 +198,7 @@ impl Node {
         let accepted = Instant::now();
         let bytes = publication.data.len() + publication.event.len();
         let admission = self.hub.admit(bytes).await;
+        let notice = self.notice_of(&publication);
         let draft = Draft {
             channel: publication.channel,
             event: publication.event,
@@ -213,8 +215,27 @@ impl Node {
         let answer = self.broker.publish(draft).await?;
         if !answer.deduplicated {
             self.hub.metrics().publications.inc();
+            if let Some(Notice { channel, news }) = notice {
+                self.hub.notices().tell(&channel, news);
+            }
         }
         Ok(answer)
+    }
+
+    /// What webhooks are told of a client's event, once it is accepted; here, at the one door, so
+    /// that it is told once however many nodes deliver it.
+    fn notice_of(&self, publication: &NewPublication) -> Option<Notice> {
+        let told =
+            publication.form == Form::Client && self.hub.notices().wants(NoticeKind::ClientEvent);
+        let session = publication.exclude.filter(|_| told)?;
+        let news = News::ClientEvent {
+            event: publication.event.clone(),
+            data: publication.data.clone(),
+            session,
+            user: publication.user.clone(),
+        };
+        let channel = publication.channel.clone();
+        Some(Notice { channel, news })
     }
 
     /// Reads a channel's history and position.

@@ -30,6 +30,7 @@ use crate::hub::Hub;
 use crate::limits::{DenyList, Limits};
 use crate::metrics::Metrics;
 use crate::node::{Node, NodeError};
+use crate::pusher::webhook::{WebhookError, Webhooks};
 use crate::session::Shared;
 
 /// Connections that wait in the kernel while all handshakes are under way; the kernel cuts it to
@@ -63,6 +64,8 @@ pub enum StartError {
     EdgeTls(#[from] edge::TlsError),
     #[error("the control plane")]
     Control(#[from] ControlError),
+    #[error("the webhooks")]
+    Webhooks(#[from] WebhookError),
 }
 
 /// Where a server listens.
@@ -100,6 +103,7 @@ struct Parts {
     node: Arc<Node>,
     front: Arc<Front>,
     control: Arc<Control>,
+    webhooks: Arc<Webhooks>,
 }
 
 impl Server {
@@ -183,6 +187,7 @@ impl Server {
             control,
             limits,
             authenticator,
+            webhooks,
             ..
         } = self.parts;
         authenticator.start(&Handle::current());
@@ -196,6 +201,8 @@ impl Server {
         }
         let closed = reached(Stage::Ending);
         let mut control = tokio::spawn(async move { control.serve(self.control, closed).await });
+        let over = reached(Stage::Over);
+        let webhooks = tokio::spawn(async move { webhooks.run(over).await });
         self.readiness.serving();
         tokio::select! {
             () = shutdown => {}
@@ -210,8 +217,10 @@ impl Server {
         // Joining threads blocks; nothing is left that it could keep waiting.
         let joined = tokio::task::spawn_blocking(move || workers.stop()).await;
         stop.send_replace(Stage::Over);
+        // What the sessions' end was worth telling is still told.
+        let told = webhooks.await;
         background.shutdown().await;
-        tracing::info!(clean = joined.is_ok(), "stopped");
+        tracing::info!(clean = joined.is_ok() && told.is_ok(), "stopped");
         ended
     }
 }
@@ -239,6 +248,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         metrics: metrics.clone(),
     });
     let hub = Arc::new(Hub::new(config.hub.clone(), metrics.clone()));
+    let webhooks = Arc::new(Webhooks::new(config.webhooks.clone(), hub.clone())?);
     let rules = shared.clone();
     let broker = MemoryBroker::open(
         config.broker.clone(),
@@ -285,6 +295,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
             node,
             front,
             control,
+            webhooks,
         },
         workers,
     ))

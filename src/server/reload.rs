@@ -8,6 +8,7 @@ use crate::auth::AuthConfigError;
 use crate::channel::Rules;
 use crate::config::Config;
 use crate::edge;
+use crate::pusher::webhook::WebhookError;
 
 /// Why a reload was refused, in part or whole; what it names stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub enum ReloadError {
     EdgeTls(#[from] edge::TlsError),
     #[error("the control plane's certificates stay as they were")]
     ControlTls(#[from] crate::control::TlsError),
+    #[error("the webhooks stay as they were")]
+    Webhooks(#[from] WebhookError),
 }
 
 /// Puts a changed configuration in force while the server runs.
@@ -38,6 +41,7 @@ impl Reloader {
             limits,
             front,
             control,
+            webhooks,
             dev,
             ..
         } = &self.0;
@@ -52,6 +56,9 @@ impl Reloader {
             errors.push(error.into());
         }
         if let Err(error) = control.reload(config.control) {
+            errors.push(error.into());
+        }
+        if let Err(error) = webhooks.reload(config.webhooks) {
             errors.push(error.into());
         }
         if let Some(tls) = front.tls()

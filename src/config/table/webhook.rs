@@ -136,5 +136,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         WAIT,
         "5s",
         "How long what waits may still be sent when the server stops",
-    ),
+    )
+    .live(),
 ];
