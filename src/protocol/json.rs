@@ -86,12 +86,12 @@ fn strings(raw: &RawValue) -> Option<Vec<Cow<'_, str>>> {
 }
 
 /// `raw` unless it is `null`.
-pub(super) fn non_null(raw: &RawValue) -> Option<&RawValue> {
+pub(in crate::protocol) fn non_null(raw: &RawValue) -> Option<&RawValue> {
     (raw.get() != "null").then_some(raw)
 }
 
 /// The string that `raw` is.
-pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(in crate::protocol) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     let text = raw.get();
     match text.strip_prefix('"')?.strip_suffix('"') {
         Some(inner) if !inner.contains('\\') => Some(Cow::Borrowed(inner)),
@@ -100,7 +100,7 @@ pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The values of the keys `names` in the object that `text` is; `None` if it is none.
-pub(super) fn fields<'a, const N: usize>(
+pub(in crate::protocol) fn fields<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
 ) -> Option<[Option<&'a RawValue>; N]> {

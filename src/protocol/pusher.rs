@@ -1,10 +1,13 @@
 //! Pusher's wire protocol (version 7, which every client understands): frames in both directions.
 //!
 //! Invariant: `data` is sent as a string that holds JSON, but for `pusher:error`,
-//! `pusher:signin_success` and clients' own events, which have it as it is.
+//! `pusher:signin_success` and clients' own events, which have it as it is. What clients send is
+//! taken in either form.
 
+mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use encode::encode_publication;
+pub use decode::{Frame, Identity, Malformed, SignIn, Subscribe, User};
+pub use encode::{Event, encode, encode_publication};

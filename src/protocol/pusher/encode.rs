@@ -1,4 +1,6 @@
-//! Frames for Pusher's clients.
+//! What Pusher's clients are sent.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -7,60 +9,242 @@ use serde_json::value::RawValue;
 use crate::channel::SIGNED_IN;
 use crate::protocol::json::text::{self, Out, Write};
 use crate::publication::{Form, Publication};
+use crate::session_id::SessionId;
+
+/// What is said to a client.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// The first frame.
+    Established {
+        /// The socket's id.
+        session: SessionId,
+        /// After how much silence the client pings.
+        activity_timeout: Duration,
+    },
+    /// Are you there?
+    Ping,
+    /// Yes.
+    Pong,
+    /// The client is on a channel.
+    Subscribed {
+        /// The channel.
+        channel: &'a str,
+        /// On presence channels: its members, each once, with what it shows.
+        members: Option<&'a [(&'a str, Option<&'a RawValue>)]>,
+    },
+    /// It is not.
+    NotSubscribed {
+        /// The channel.
+        channel: &'a str,
+        /// What kind of error it is.
+        kind: &'a str,
+        /// Why.
+        error: &'a str,
+        /// As in HTTP.
+        status: u16,
+    },
+    /// A cache channel holds nothing.
+    CacheMiss(&'a str),
+    /// An event of a channel, or of none.
+    Push {
+        /// Its name.
+        event: &'a str,
+        /// The channel.
+        channel: Option<&'a str>,
+        /// JSON text.
+        data: &'a [u8],
+        /// How it is shown.
+        form: Form,
+    },
+    /// The client is signed in; with the `user_data` that it sent.
+    SignedIn(&'a str),
+    /// Users of its watchlist that are there, and that are not.
+    Watchlist {
+        /// Who is there.
+        online: &'a [&'a str],
+        /// Who is not.
+        offline: &'a [&'a str],
+    },
+    /// Something went wrong.
+    Error {
+        /// Pusher's number of it, where it has one.
+        code: Option<u16>,
+        /// For people.
+        message: &'a str,
+    },
+}
+
+/// The whole WebSocket frame of `event`.
+pub fn encode(event: &Event<'_>) -> Bytes {
+    let mut data = Vec::new();
+    let (name, channel) = match *event {
+        Event::Push {
+            event,
+            channel,
+            data,
+            form,
+        } => return frame(event, channel, data, form),
+        Event::Error { code, message } => {
+            error(&mut data, code, message);
+            return frame("pusher:error", None, &data, Form::Client);
+        }
+        Event::SignedIn(user_data) => {
+            data.raw(b"{\"user_data\":");
+            data.string(user_data);
+            data.raw(b"}");
+            return frame("pusher:signin_success", None, &data, Form::Client);
+        }
+        Event::Established {
+            session,
+            activity_timeout,
+        } => {
+            data.raw(b"{\"socket_id\":");
+            data.string(&session.to_string());
+            data.raw(b",\"activity_timeout\":");
+            // None at all, or 0, makes clients give up.
+            data.number(activity_timeout.as_secs().max(1));
+            data.raw(b"}");
+            ("pusher:connection_established", None)
+        }
+        Event::Ping => {
+            data.raw(b"{}");
+            ("pusher:ping", None)
+        }
+        Event::Pong => {
+            data.raw(b"{}");
+            ("pusher:pong", None)
+        }
+        Event::Subscribed { channel, members } => {
+            match members {
+                Some(members) => roster(&mut data, members),
+                None => data.raw(b"{}"),
+            }
+            ("pusher_internal:subscription_succeeded", Some(channel))
+        }
+        Event::NotSubscribed {
+            channel,
+            kind,
+            error,
+            status,
+        } => {
+            data.raw(b"{\"type\":");
+            data.string(kind);
+            data.raw(b",\"error\":");
+            data.string(error);
+            data.raw(b",\"status\":");
+            data.number(status.into());
+            data.raw(b"}");
+            ("pusher:subscription_error", Some(channel))
+        }
+        Event::CacheMiss(channel) => {
+            data.raw(b"{}");
+            ("pusher:cache_miss", Some(channel))
+        }
+        Event::Watchlist { online, offline } => {
+            watchlist(&mut data, online, offline);
+            (WATCHLIST, None)
+        }
+    };
+    frame(name, channel, &data, Form::Json)
+}
 
 /// The whole WebSocket frame of a push, not compressed.
 pub fn encode_publication(publication: &Publication) -> Bytes {
     let channel = publication.channel.as_str();
-    let change = match &*publication.event {
-        "pogo:join" => Some(true),
-        "pogo:leave" => Some(false),
-        _ => None,
-    };
-    let (event, data) = match change {
-        None => {
+    let joins = match &*publication.event {
+        "pogo:join" => true,
+        "pogo:leave" => false,
+        event => {
             return text::frame(&Push {
-                event: &publication.event,
+                event,
                 channel: Some(channel),
                 data: &publication.data,
                 form: publication.form,
                 user: publication.user.as_deref(),
             });
         }
-        Some(joins) => match channel.strip_prefix(SIGNED_IN) {
-            Some(user) => watchlist(user, joins),
-            None => member(&publication.data, joins),
-        },
     };
+    let mut data = Vec::new();
+    if let Some(user) = channel.strip_prefix(SIGNED_IN) {
+        let (online, offline): (&[&str], &[&str]) = if joins {
+            (&[user], &[])
+        } else {
+            (&[], &[user])
+        };
+        watchlist(&mut data, online, offline);
+        return frame(WATCHLIST, None, &data, Form::Json);
+    }
+    member(&mut data, &publication.data, joins);
+    let event = if joins {
+        "pusher_internal:member_added"
+    } else {
+        "pusher_internal:member_removed"
+    };
+    frame(event, Some(channel), &data, Form::Json)
+}
+
+const WATCHLIST: &str = "pusher_internal:watchlist_events";
+
+fn frame(event: &str, channel: Option<&str>, data: &[u8], form: Form) -> Bytes {
     text::frame(&Push {
         event,
-        channel: Some(channel).filter(|name| !name.starts_with(SIGNED_IN)),
-        data: &data,
-        form: Form::Json,
+        channel,
+        data,
+        form,
         user: None,
     })
 }
 
-/// What is told of a user whom a watchlist names.
-fn watchlist(user: &str, online: bool) -> (&'static str, Vec<u8>) {
-    let name = if online { "online" } else { "offline" };
-    let mut data = Vec::new();
-    data.raw(b"{\"events\":[{\"name\":");
-    data.string(name);
-    data.raw(b",\"user_ids\":[");
-    data.string(user);
-    data.raw(b"]}]}");
-    ("pusher_internal:watchlist_events", data)
+fn error(data: &mut Vec<u8>, code: Option<u16>, message: &str) {
+    data.raw(b"{\"code\":");
+    match code {
+        Some(code) => data.number(code.into()),
+        None => data.raw(b"null"),
+    }
+    data.raw(b",\"message\":");
+    data.string(message);
+    data.raw(b"}");
 }
 
-/// What is told of a member that comes or goes, from the native push that tells of it.
-fn member(push: &[u8], joins: bool) -> (&'static str, Vec<u8>) {
+fn roster(data: &mut Vec<u8>, members: &[(&str, Option<&RawValue>)]) {
+    data.raw(b"{\"presence\":{\"ids\":[");
+    separated(data, members, |data, (id, _)| data.string(id));
+    data.raw(b"],\"hash\":{");
+    separated(data, members, |data, (id, info)| {
+        data.string(id);
+        data.raw(b":");
+        data.raw(info.map_or("{}", RawValue::get).as_bytes());
+    });
+    data.raw(b"},\"count\":");
+    data.number(members.len() as u64);
+    data.raw(b"}}");
+}
+
+fn watchlist(data: &mut Vec<u8>, online: &[&str], offline: &[&str]) {
+    let lists = [("online", online), ("offline", offline)];
+    let told: Vec<_> = lists
+        .iter()
+        .filter(|(_, users)| !users.is_empty())
+        .collect();
+    data.raw(b"{\"events\":[");
+    separated(data, &told, |data, (name, users)| {
+        data.raw(b"{\"name\":");
+        data.string(name);
+        data.raw(b",\"user_ids\":[");
+        separated(data, users, |data, user| data.string(user));
+        data.raw(b"]}");
+    });
+    data.raw(b"]}");
+}
+
+/// A member that comes or goes, from the native push that tells of it.
+fn member(data: &mut Vec<u8>, push: &[u8], joins: bool) {
     #[derive(Deserialize)]
     struct Native<'a> {
         subject: String,
         #[serde(borrow)]
         info: Option<&'a RawValue>,
     }
-    let mut data = Vec::new();
     // The broker has written it: it can be read.
     if let Ok(native) = serde_json::from_slice::<Native<'_>>(push) {
         data.raw(b"{\"user_id\":");
@@ -71,12 +255,15 @@ fn member(push: &[u8], joins: bool) -> (&'static str, Vec<u8>) {
         }
         data.raw(b"}");
     }
-    let event = if joins {
-        "pusher_internal:member_added"
-    } else {
-        "pusher_internal:member_removed"
-    };
-    (event, data)
+}
+
+fn separated<T>(data: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            data.raw(b",");
+        }
+        write(data, item);
+    }
 }
 
 /// An event with its data.
