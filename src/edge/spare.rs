@@ -55,12 +55,15 @@ impl Spare {
 
 /// Whether the client hears it is its own matter.
 async fn tell(mut stream: TcpStream) {
-    let mut request = [0; REQUEST_BYTES];
     let _ = tokio::time::timeout(REQUEST_GRACE, stream.readable()).await;
-    // What lies unread would make of the close a reset that overtakes the answer. Read once: who
-    // never stops sending must not keep the others waiting.
-    let _ = stream.try_read(&mut request);
+    take_request(&stream);
     if stream.try_write(FULL).is_ok() {
         let _ = stream.shutdown().await;
     }
+}
+
+/// What lies unread would make of the close a reset that overtakes the answer. Read once: who never
+/// stops sending must not keep the others waiting.
+fn take_request(stream: &TcpStream) {
+    let _ = stream.try_read(&mut [0; REQUEST_BYTES]);
 }
