@@ -28,7 +28,7 @@ use std::time::Duration;
 use crate::auth::pusher::Apps;
 use crate::broker::MemoryConfig;
 use crate::channel::ChannelRule;
-use crate::pusher::webhook;
+use crate::pusher::{self, webhook};
 use crate::{admin, auth, control, edge, hub, limits, node, session};
 
 pub use build::{Log, LogFormat, Signing};
@@ -55,6 +55,8 @@ pub struct Config {
     pub webhooks: webhook::Config,
     /// What an address may do.
     pub limits: limits::Config,
+    /// Pusher's HTTP API and signatures.
+    pub pusher: pusher::Config,
     /// The hub and the event log.
     pub hub: hub::Config,
     /// The memory broker.

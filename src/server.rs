@@ -5,6 +5,7 @@
 mod apps;
 mod files;
 mod reload;
+mod site;
 
 pub use reload::{ReloadError, Reloader};
 
@@ -277,11 +278,11 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     };
     let workers = Arc::new(Workers::start(&config.edge, &services)?);
     let services = FrontServices {
+        sessions: workers.clone(),
+        sites: site::all(config, &services),
         limits: limits.clone(),
         authenticator: authenticator.clone(),
         revocations,
-        sessions: workers.clone(),
-        sites: Vec::new(),
         metrics: metrics.clone(),
     };
     let front = Arc::new(Front::new(config.edge.clone(), services)?);

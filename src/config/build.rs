@@ -56,6 +56,7 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         limits: access::limits(&root),
         webhooks: webhooks::webhooks(&root, &apps, sources.dev.is_some()),
         apps,
+        pusher: pusher::http(&root),
         hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),
@@ -94,6 +95,7 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     access::session(&root);
     let apps = pusher::apps(&root);
     webhooks::webhooks(&root, &apps, false);
+    pusher::http(&root);
     tokens::signing(&root);
     root.table("drain").span("period");
     log(&root);

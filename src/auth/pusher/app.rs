@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Signatures with a memo are made under a key derived for it.
 const MEMO_LABEL: &[u8] = b"pogo: signatures that remember a token";
@@ -54,6 +56,12 @@ impl App {
     /// Whether `shown` is [`Self::hex`] of `text`; in lower case, as libraries write it.
     pub fn matches(&self, text: &[u8], shown: &str) -> bool {
         verify_slices_are_equal(self.hex(text).as_bytes(), shown.as_bytes()).is_ok()
+    }
+
+    /// The key of an encrypted channel's messages, as `/pusher/auth` gives it to clients: the
+    /// HMAC-SHA256 of the channel's name under the app's secret, 32 bytes, in base64.
+    pub fn shared_secret(&self, channel: &str) -> String {
+        STANDARD.encode(hmac::sign(&self.signing, channel.as_bytes()))
     }
 
     pub(super) fn memo_hex(&self, text: &str) -> String {

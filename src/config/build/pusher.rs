@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::reader::Reader;
 use crate::auth::pusher::{App, Apps};
+use crate::pusher;
 use crate::session::PusherSettings;
 
 pub(super) fn apps(root: &Reader<'_>) -> Apps {
@@ -41,6 +42,23 @@ fn app(entry: &Reader<'_>) -> Option<App> {
 fn is_name(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// What governs the HTTP API and `/pusher/auth`.
+pub(super) fn http(root: &Reader<'_>) -> pusher::Config {
+    let auth = root.table("auth");
+    let cookie = auth.text("cookie");
+    let is_cookie = |name: &str| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !name.is_empty() && name.bytes().all(letter)
+    };
+    if cookie.as_deref().is_some_and(|name| !is_cookie(name)) {
+        auth.refuse("cookie", "is no name of a cookie");
+    }
+    pusher::Config {
+        cookie: cookie.map(Into::into),
+        max_listed: root.table("pusher").count("max_listed"),
+    }
 }
 
 pub(super) fn settings(root: &Reader<'_>) -> PusherSettings {

@@ -90,6 +90,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "As auth.jwks_url, for this entry",
     )
     .live(),
+    optional(
+        "auth.cookie",
+        Kind::Text,
+        "Cookie that holds a token, for /pusher/auth; it counts only from pages of \
+         edge.allowed_origins by name, or of the same origin",
+    ),
     setting(
         "auth.leeway",
         Kind::seconds(0, 300),

@@ -8,7 +8,6 @@ pub(in crate::config) fn later(key: &str) -> Option<&'static str> {
     let features = [
         ("endpoint", "the REST gateway"),
         ("broker.url", "a broker other than memory"),
-        ("auth.cookie", "/pusher/auth"),
     ];
     features
         .into_iter()
@@ -18,11 +17,6 @@ pub(in crate::config) fn later(key: &str) -> Option<&'static str> {
 
 pub(super) const SETTINGS: &[Setting] = &[
     optional("broker.url", Kind::Text, "Where the broker is"),
-    optional(
-        "auth.cookie",
-        Kind::Text,
-        "Cookie that holds a token, for /pusher/auth",
-    ),
     required("endpoint[].name", Kind::Text, "The endpoint's name"),
     optional("endpoint[].item", Kind::Text, "Template of an item's uri"),
     optional(

@@ -108,6 +108,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     )
     .live(),
     setting(
+        "pusher.max_listed",
+        MANY,
+        "10000",
+        "Most channels, or users of a channel, that one answer of the HTTP API lists; a request \
+         for more is refused",
+    ),
+    setting(
         "pusher.max_watchlist",
         MANY,
         "100",
