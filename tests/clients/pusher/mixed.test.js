@@ -6,7 +6,7 @@ const { test } = require("node:test");
 const Pusher = require("pusher-js");
 const kit = require("./kit");
 
-const AUTH = `http://127.0.0.1:${kit.port}/pusher/auth`;
+const AUTH = `http://127.0.0.1:${kit.port}/pusher/auth?app=${kit.app.key}`;
 const { publisher, sessions } = kit.control();
 
 /// A pusher-js of today, with a token for Pogo's own /pusher/auth.
