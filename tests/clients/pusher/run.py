@@ -300,6 +300,7 @@ PARTS = {
     "python": python,
     "echo": lambda: node("echo", 5),
     "old": lambda: node("old", 8),
+    "sockjs": lambda: node("sockjs", 2),
     "mixed": lambda: node("mixed", 8),
     "webhooks": webhooks,
 }
