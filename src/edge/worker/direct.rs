@@ -189,6 +189,8 @@ impl Run {
         let length: usize = frames().map(bytes::Bytes::len).sum();
         let cost = length + passing.len() * mailbox::ENTRY_BYTES;
         let single = passing.len() == 1;
+        // What is left of several must leave room for replies, as publications do elsewhere.
+        let bounds = if single { bounds } else { bounds.half() };
         let fits = (single || length <= CORK_BYTES)
             && cost <= bounds.bytes
             && passing.len() <= bounds.entries;

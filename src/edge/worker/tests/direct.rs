@@ -122,3 +122,33 @@ fn an_expired_publication_is_left_out_and_the_rest_is_not() {
     rig.publish("a", &json!("well"));
     assert_eq!(rig.text(&mut client)["data"], "well");
 }
+
+#[test]
+fn what_is_left_of_many_leaves_room_for_replies_where_the_oldest_may_go() {
+    let mut rig = Rig::with(&Setup {
+        config: Config {
+            mailbox_messages: 20,
+            ..Config::default()
+        },
+        ..Setup::default()
+    });
+    let mut client = rig.narrow();
+    rig.subscribe(&mut client, "drop-a");
+    for n in 0..20 {
+        rig.publish("drop-a", &json!([n, "x".repeat(700)]));
+    }
+    rig.settle();
+    let clients = rig.workers[0].clients.iter();
+    let waiting: usize = clients
+        .map(|(_, client)| client.mailbox.chunks().count())
+        .sum();
+    assert!((1..=10).contains(&waiting), "{waiting} of 20");
+    for n in 0..10 {
+        client.send(&json!({"id": n, "event": "ping"}));
+    }
+    rig.settle();
+    rig.take(
+        &mut client,
+        |frame| matches!(frame, Frame::Text(text) if text["id"] == 9),
+    );
+}
