@@ -29,6 +29,8 @@ mod native;
 mod presence;
 mod process;
 mod proxies;
+mod pusher_api;
+mod pusher_auth;
 mod race;
 mod sessions;
 mod slow;

@@ -3,6 +3,7 @@
 
 mod client;
 mod control;
+pub mod http;
 pub mod process;
 pub mod raw;
 mod server;
