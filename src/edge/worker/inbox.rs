@@ -99,6 +99,11 @@ impl Inbox {
         drop(left);
     }
 
+    /// Whether the worker has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue().is_none()
+    }
+
     fn queue(&self) -> MutexGuard<'_, Option<Vec<Input>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -72,10 +72,12 @@ impl Peers {
             .sum()
     }
 
-    /// Counts one more session of the worker that has the fewest, whose inbox it is.
+    /// Counts one more session of the worker that has the fewest, whose inbox it is. One that has
+    /// ended has none and would be given everybody.
     fn take_seat(&self) -> Option<&Inbox> {
         loop {
-            let counts = self.0.iter().map(|(inbox, gauges)| {
+            let open = self.0.iter().filter(|(inbox, _)| !inbox.is_closed());
+            let counts = open.map(|(inbox, gauges)| {
                 let count = gauges.sessions.load(Ordering::Relaxed);
                 (count, inbox, &gauges.sessions)
             });
@@ -172,7 +174,7 @@ impl Worker {
 /// All workers of the node.
 #[derive(Debug)]
 pub struct Workers {
-    peers: Arc<Peers>,
+    pub(super) peers: Arc<Peers>,
     max_sessions: Option<usize>,
     mailbox_total_bytes: usize,
     draining: AtomicBool,

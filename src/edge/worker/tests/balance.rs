@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::rig::{connection, services};
 use super::*;
 use crate::edge::connection::{Connection, Credential, Sessions};
+use crate::edge::worker::inbox::Input;
 use crate::edge::{Config, Workers};
 use crate::metrics::WorkerLabel;
 
@@ -132,4 +133,18 @@ fn a_bound_holds_where_there_is_one() {
     drop(clients);
     pool.until("they go", |counts| counts.iter().all(|count| *count == 0));
     pool.join();
+}
+
+#[test]
+fn a_worker_that_has_ended_is_given_nobody() {
+    let pool = Pool::start(None);
+    let (ended, _) = &pool.workers.peers.0[2];
+    ended.put(Input::Stop);
+    pool.until("it ends", |_| ended.is_closed());
+    let mut clients = Vec::new();
+    for n in 0..9 {
+        clients.push(pool.join());
+        assert_ne!(clients[n].1, 2, "number {n}");
+    }
+    assert_eq!(pool.counts(), [3, 3, 0, 3]);
 }
