@@ -57,6 +57,7 @@ fn publication(channel: &ChannelName, size: usize) -> Publication {
         exclude: None,
         form: pogo::publication::Form::Json,
         user: None,
+        revision: 0,
     }
 }
 

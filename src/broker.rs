@@ -152,6 +152,8 @@ pub struct Members {
     pub rows: Vec<Member>,
     /// Distinct subjects.
     pub total: usize,
+    /// Of pushes that tell of presence here, those up to this one are in it, later ones are not.
+    pub revision: u64,
 }
 
 /// A denied range of addresses.
@@ -205,14 +207,15 @@ pub trait Broker: Send + Sync {
         limit: usize,
     ) -> BrokerFuture<'a, Vec<ChannelState>>;
 
-    /// Adds a session to a channel's presence, or replaces its entry: true if it is its member's
-    /// first there. Then every node delivers [`presence_push`] to all but the session, in the
+    /// Adds a session to a channel's presence, or replaces its entry, unless it would be one member
+    /// more than `most` ([`BrokerError::Full`]): true if it is its member's first there. Then every node delivers [`presence_push`] to all but the session, in the
     /// order in which members come and go: were the node to tell it, a join could overtake the
     /// leave before it.
     fn enter<'a>(
         &'a self,
         channel: &'a ChannelName,
         member: Member,
+        most: usize,
         admission: Option<Admission>,
     ) -> BrokerFuture<'a, bool>;
     /// Removes it: its entry if it was its member's last there. Then every node delivers
@@ -252,8 +255,13 @@ pub trait Broker: Send + Sync {
 }
 
 /// What the sessions on `channel` are told when `member`'s first session comes or its last goes:
-/// outside the sequence, and not to the session that comes.
-pub fn presence_push(channel: &ChannelName, member: &Member, joins: bool, now: Now) -> Publication {
+/// outside the sequence, and not to the session that comes. `revision` is the change's number.
+pub fn presence_push(
+    channel: &ChannelName,
+    member: &Member,
+    (joins, revision): (bool, u64),
+    now: Now,
+) -> Publication {
     #[derive(serde::Serialize)]
     struct Push<'a> {
         subject: &'a str,
@@ -278,6 +286,7 @@ pub fn presence_push(channel: &ChannelName, member: &Member, joins: bool, now: N
         exclude: joins.then_some(member.session),
         form: Form::Json,
         user: None,
+        revision,
     }
 }
 

@@ -30,7 +30,7 @@ use crate::event_log::{Details, EventKind, EventLog};
 use crate::metrics::Metrics;
 use crate::notice::{News, NoticeKind, Notices};
 use crate::protocol::deflate::Deflater;
-use crate::publication::{Admission, Deliver, Publication};
+use crate::publication::{Admission, Deliver, Form, Publication};
 use interest::Interests;
 use watcher::Watchers;
 
@@ -289,7 +289,9 @@ impl Deliver for Hub {
         if self.notices.wants(NoticeKind::MemberAdded) {
             self.notice_member(&publication);
         }
-        self.watchers.offer(&publication, &self.config);
+        if publication.form != Form::Count {
+            self.watchers.offer(&publication, &self.config);
+        }
         if workers == 0 {
             return 0;
         }

@@ -112,6 +112,8 @@ pub struct Join {
     pub fresh: bool,
     /// Its presence entry, where the channel keeps presence.
     pub member: Option<Member>,
+    /// With that many members there, no further one is let in.
+    pub max_members: usize,
     /// What to read of the history, if anything (`limit` 0: the position only).
     pub query: HistoryQuery,
 }

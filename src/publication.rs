@@ -35,6 +35,9 @@ pub enum Form {
     Text,
     /// A Pusher client's event: other Pusher clients get the data as it came.
     Client,
+    /// How many subscribers the channel has: for Pusher clients whose app wants it, and for nobody
+    /// else.
+    Count,
 }
 
 /// One accepted publication.
@@ -63,6 +66,9 @@ pub struct Publication {
     pub form: Form,
     /// Who sent a Pusher client's event, on presence channels.
     pub user: Option<Arc<str>>,
+    /// Of a push that tells of presence: the number of this change in the channel, which grows;
+    /// a list of members says which changes it holds. 0 elsewhere.
+    pub revision: u64,
 }
 
 impl Publication {

@@ -199,6 +199,10 @@ pub struct JoinRequest {
     pub slot: Option<Slot>,
     /// What the channel's presence shows of the session, where the channel keeps presence.
     pub member: Option<Member>,
+    /// With that many members there, no further one is let in.
+    pub max_members: usize,
+    /// Whether the channel's members are to be listed, as they are once it has joined.
+    pub list: bool,
     /// Recover from here: only what follows, and only if it is all there. `rewind` is 0 then.
     pub recover: Option<Position>,
     /// Bring the last so many, at most 1,000.
@@ -212,6 +216,8 @@ pub struct Joined {
     pub slot: Slot,
     /// What was read of the channel.
     pub page: HistoryPage,
+    /// Its members, where they were to be listed. The pushes that follow tell of later changes.
+    pub members: Option<Members>,
 }
 
 /// Why a token brought no grant.

@@ -143,6 +143,7 @@ fn encoding() -> u64 {
         exclude: None,
         form: pogo::publication::Form::Json,
         user: None,
+        revision: 0,
     };
     let wire = Wire {
         encoding: Encoding::Json,

@@ -196,19 +196,26 @@ impl MemoryBroker {
     fn enter_now(
         &self,
         channel: &ChannelName,
-        member: Member,
+        (member, most): (Member, usize),
         admission: Option<Admission>,
     ) -> Result<bool, BrokerError> {
         let now = (self.clock)();
         let mut stripe = self.stripe(channel);
         self.ensure(&mut stripe, channel, now)?;
-        let push = presence_push(channel, &member, true, now);
-        let (first, replaced) = stripe.enter(channel, member);
+        let entering = member.clone();
+        let Some((first, replaced)) = stripe.enter(channel, member, most) else {
+            return Err(BrokerError::Full {
+                what: "members of a presence channel",
+                limit: most,
+                setting: "pusher.max_members",
+            });
+        };
         if let Some(gone) = replaced {
-            let push = presence_push(channel, &gone, false, now);
+            let push = presence_push(channel, &gone, (false, stripe.revise()), now);
             self.deliver.deliver(push, None);
         }
         if first {
+            let push = presence_push(channel, &entering, (true, stripe.revise()), now);
             self.deliver.deliver(push, admission);
         }
         Ok(first)
@@ -226,7 +233,7 @@ impl MemoryBroker {
         let gone = stripe.exit(channel, session);
         stripe.settle(channel, rule, &self.bounds, now.instant);
         if let Some(gone) = &gone {
-            let push = presence_push(channel, gone, false, now);
+            let push = presence_push(channel, gone, (false, stripe.revise()), now);
             self.deliver.deliver(push, admission);
         }
         gone
@@ -305,9 +312,10 @@ impl Broker for MemoryBroker {
         &'a self,
         channel: &'a ChannelName,
         member: Member,
+        most: usize,
         admission: Option<Admission>,
     ) -> BrokerFuture<'a, bool> {
-        answer(self.enter_now(channel, member, admission))
+        answer(self.enter_now(channel, (member, most), admission))
     }
 
     fn exit<'a>(

@@ -135,7 +135,8 @@ macro_rules! suite {
                 foreign_positions_are_not_complete, excluded_sessions_are_remembered,
                 purging_keeps_positions, channels_with_history_are_listed;
             presence: members_join_and_leave_once, members_are_paged, an_entry_can_be_replaced,
-                presence_is_told_in_order;
+                presence_is_told_in_order, a_list_says_which_changes_it_holds,
+                a_bound_keeps_further_members_out;
             records: revocations_are_recorded, denied_ranges_are_recorded;
         }
     };

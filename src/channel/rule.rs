@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Pattern;
+use super::{ChannelKind, Pattern};
 
 /// Who may do an operation without asking for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +56,29 @@ pub struct ChannelRule {
     pub slow: SlowPolicy,
 }
 
+/// What a cache channel of Pusher's keeps where its rule keeps nothing.
+const CACHE: HistoryRule = HistoryRule {
+    size: 1,
+    ttl: Duration::from_secs(30 * 60),
+};
+
 /// The rules in force, in order, with the defaults at the end.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Each as it reads for plain names, for `private-` and for `presence-`: a rule that only
-    /// adds history to `**` must not open guarded names.
-    rules: Vec<[ChannelRule; 3]>,
+    rules: Vec<Forms>,
+    /// For names of our own, which no rule governs.
+    own: ChannelRule,
+}
+
+/// A rule as it reads for plain names, for `private-` and for `presence-`: one that only adds
+/// history to `**` must not open guarded names. Each of them as it is, and for a cache channel.
+#[derive(Debug, Clone)]
+struct Forms {
+    plain: [ChannelRule; 2],
+    private: [ChannelRule; 2],
+    presence: [ChannelRule; 2],
+    /// Whether it says who may subscribe.
+    says_who: bool,
 }
 
 impl Rules {
@@ -81,35 +98,74 @@ impl Rules {
             (Access::Token, Access::Capability)
         };
         let guarded = Access::Capability;
+        let both = |rule: ChannelRule| {
+            let cache = ChannelRule {
+                history: rule.history.or(Some(CACHE)),
+                ..rule.clone()
+            };
+            [rule, cache]
+        };
         let resolve = |rule: ChannelRule| {
+            let says_who = rule.subscribe != Access::Default;
             let plain = rule.clone().with_defaults(subscribe, publish);
             let private = rule.with_defaults(guarded, guarded);
             let presence = ChannelRule {
                 presence: true,
                 ..private.clone()
             };
-            [plain, private, presence]
+            Forms {
+                plain: both(plain),
+                private: both(private),
+                presence: both(presence),
+                says_who,
+            }
         };
         Self {
+            own: ChannelRule {
+                pattern: fixed("#**"),
+                subscribe: Access::Nobody,
+                publish: Access::Nobody,
+                presence: false,
+                history: None,
+                slow: SlowPolicy::Disconnect,
+            },
             rules: rules.into_iter().map(resolve).collect(),
         }
     }
 
-    /// The rule for `name`. Names starting `presence-` always keep presence.
+    /// The rule for `name`. Names starting `presence-` always keep presence, Pusher's cache
+    /// channels always an event.
     pub fn of(&self, name: &str) -> &ChannelRule {
-        let last = self.rules.len() - 1;
-        let forms = self.rules[..last]
-            .iter()
-            .find(|[rule, ..]| rule.pattern.matches(name))
-            .unwrap_or(&self.rules[last]);
-        let [plain, private, presence] = forms;
-        if name.starts_with("private-") {
-            private
-        } else if name.starts_with("presence-") {
-            presence
-        } else {
-            plain
+        if name.starts_with('#') {
+            return &self.own;
         }
+        let forms = self.forms(name);
+        let [rule, cache] = if name.starts_with("private-") {
+            &forms.private
+        } else if name.starts_with("presence-") {
+            &forms.presence
+        } else {
+            &forms.plain
+        };
+        if ChannelKind::is_cache(name) {
+            cache
+        } else {
+            rule
+        }
+    }
+
+    /// Whether Pusher's clients may subscribe to `name`, a public one, whoever they are: no rule
+    /// says who may, and it is no uri.
+    pub fn is_open_to_pusher(&self, name: &str) -> bool {
+        !name.contains('/') && !self.forms(name).says_who
+    }
+
+    fn forms(&self, name: &str) -> &Forms {
+        let last = self.rules.len() - 1;
+        self.rules[..last]
+            .iter()
+            .find(|forms| forms.plain[0].pattern.matches(name))
+            .unwrap_or(&self.rules[last])
     }
 }
 
@@ -160,6 +216,44 @@ mod tests {
             Rules::new(vec![], true).of("private-x").publish,
             Access::Capability
         );
+    }
+
+    #[test]
+    fn cache_channels_keep_their_last_event_unless_the_rule_keeps_more() {
+        let kept = ChannelRule {
+            pattern: fixed("**kept**"),
+            history: Some(HistoryRule {
+                size: 10,
+                ttl: Duration::from_secs(60),
+            }),
+            ..Rules::new(vec![], false).of("news").clone()
+        };
+        let rules = Rules::new(vec![kept], false);
+        for name in ["cache-a", "private-cache-a", "presence-cache-a"] {
+            assert_eq!(rules.of(name).history, Some(CACHE), "{name}");
+        }
+        assert_eq!(rules.of("cache-kept").history.unwrap().size, 10);
+        assert_eq!(rules.of("private-a").history, None);
+        assert!(rules.of("presence-cache-a").presence);
+        assert_eq!(rules.of("#user-7").subscribe, Access::Nobody);
+        assert_eq!(rules.of("#server-to-user-cache-7").history, None);
+    }
+
+    #[test]
+    fn what_no_rule_names_is_open_to_pusher() {
+        let rule = |pattern, subscribe| ChannelRule {
+            pattern: fixed(pattern),
+            subscribe,
+            ..Rules::new(vec![], false).of("news").clone()
+        };
+        let rules = vec![
+            rule("staff-*", Access::Token),
+            rule("log-*", Access::Default),
+        ];
+        let rules = Rules::new(rules, false);
+        assert!(rules.is_open_to_pusher("news") && rules.is_open_to_pusher("log-1"));
+        assert!(!rules.is_open_to_pusher("staff-1"));
+        assert!(!rules.is_open_to_pusher("/posts/1") && !rules.is_open_to_pusher("a/b"));
     }
 
     #[test]

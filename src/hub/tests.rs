@@ -25,6 +25,7 @@ fn publication(channel: &str, sequence: u64) -> Publication {
         exclude: None,
         form: crate::publication::Form::Json,
         user: None,
+        revision: 0,
     }
 }
 

@@ -28,6 +28,7 @@ impl Node {
             worker,
             fresh,
             member,
+            max_members,
             query,
         } = join;
         let mut undo = Undo {
@@ -49,7 +50,8 @@ impl Node {
             if fresh {
                 undo.entered = Some(member.session);
             }
-            self.broker.enter(&channel, member, admission).await?;
+            let entering = self.broker.enter(&channel, member, max_members, admission);
+            entering.await?;
         }
         let page = self.broker.history(&channel, query).await?;
         undo.disarm();

@@ -88,6 +88,7 @@ fn join(channel: &str, worker: WorkerId) -> Join {
         worker,
         fresh: true,
         member: None,
+        max_members: usize::MAX,
         query: HistoryQuery {
             limit: 1_000,
             ..HistoryQuery::default()

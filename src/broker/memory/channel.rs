@@ -99,6 +99,11 @@ impl Presence {
         self.rows.is_empty()
     }
 
+    /// Whether `subject` is there or may still come.
+    pub(super) fn has_room(&self, subject: &str, most: usize) -> bool {
+        self.members.len() < most || self.members.contains_key(subject)
+    }
+
     pub(super) fn total(&self) -> usize {
         self.members.len()
     }
@@ -109,6 +114,7 @@ impl Presence {
         Members {
             rows: rows.map(|(_, member)| member.clone()).collect(),
             total: self.total(),
+            revision: 0,
         }
     }
 }

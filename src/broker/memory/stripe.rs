@@ -31,6 +31,8 @@ pub(super) struct Stripe {
     ages: BTreeSet<(Instant, ChannelName)>,
     idle: BTreeSet<(Instant, ChannelName)>,
     keys: Keys,
+    /// The number of the last change of presence in any of them.
+    revision: u64,
 }
 
 impl Stripe {
@@ -79,6 +81,7 @@ impl Stripe {
             exclude: draft.exclude,
             form: draft.form,
             user: draft.user,
+            revision: 0,
         };
         let name = publication.channel.clone();
         let Some(channel) = self.channels.get_mut(&name) else {
@@ -167,12 +170,23 @@ fn wake(idle: &mut BTreeSet<(Instant, ChannelName)>, name: &ChannelName, channel
 }
 
 impl Stripe {
-    pub(super) fn enter(&mut self, name: &ChannelName, member: Member) -> (bool, Option<Member>) {
+    /// `None`: `most` members are there, and it is none of them.
+    pub(super) fn enter(
+        &mut self,
+        name: &ChannelName,
+        member: Member,
+        most: usize,
+    ) -> Option<(bool, Option<Member>)> {
         let Some(channel) = self.channels.get_mut(name) else {
-            return (false, None);
+            return Some((false, None));
         };
+        let there = channel.presence.as_ref();
+        let has_room = there.map_or(most > 0, |there| there.has_room(&member.subject, most));
+        if !has_room {
+            return None;
+        }
         wake(&mut self.idle, name, channel);
-        channel.presence.get_or_insert_default().enter(member)
+        Some(channel.presence.get_or_insert_default().enter(member))
     }
 
     /// Follow it by [`Self::settle`].
@@ -196,9 +210,18 @@ impl Stripe {
             .channels
             .get(name)
             .and_then(|channel| channel.presence.as_ref());
-        presence
-            .map(|there| there.page(after, limit))
-            .unwrap_or_default()
+        Members {
+            revision: self.revision,
+            ..presence
+                .map(|there| there.page(after, limit))
+                .unwrap_or_default()
+        }
+    }
+
+    /// The number of a change of presence that is about to be told.
+    pub(super) fn revise(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
     }
 
     pub(super) fn first_answer(&self, key: &str, now: Instant) -> Option<Accepted> {

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::broker::Member;
+use crate::broker::{BrokerError, Member};
 use crate::session_id::SessionId;
 
 fn session(number: u64) -> SessionId {
@@ -21,7 +21,10 @@ fn member(subject: &str, number: u64) -> Member {
 
 impl Subject {
     async fn enter(&self, channel: &ChannelName, member: Member) -> bool {
-        self.broker.enter(channel, member, None).await.unwrap()
+        self.broker
+            .enter(channel, member, usize::MAX, None)
+            .await
+            .unwrap()
     }
 
     async fn exit(&self, channel: &ChannelName, number: u64) -> Option<String> {
@@ -108,4 +111,43 @@ pub(in crate::broker) async fn presence_is_told_in_order(subject: Subject) {
     assert_eq!(told[0], push("pogo:join", 1, Some(session(1))));
     assert_eq!(told[1].1, "5");
     assert_eq!(told[2], push("pogo:leave", 2, None));
+}
+
+pub(in crate::broker) async fn a_list_says_which_changes_it_holds(subject: Subject) {
+    let channel = name("presence");
+    subject.broker.subscribe(&channel).await.unwrap();
+    let mut listed = vec![];
+    subject.enter(&channel, member("ann", 1)).await;
+    for number in 2..=4 {
+        subject.enter(&channel, member("bob", number)).await;
+        let members = subject.broker.members(&channel, None, 10).await.unwrap();
+        listed.push(members.revision);
+        subject.exit(&channel, number).await;
+    }
+    let told = subject.delivered.on(&channel);
+    let told: Vec<_> = told.iter().map(|one| one.revision).collect();
+    assert!(told.is_sorted_by(|a, b| a < b) && told[0] > 0, "{told:?}");
+    // Each list holds what was told up to its last join, and not the leave that followed.
+    assert_eq!(listed, [told[1], told[3], told[5]]);
+    subject.exit(&channel, 1).await;
+    subject.enter(&channel, member("ann", 1)).await;
+    let again = subject.delivered.on(&channel).last().unwrap().revision;
+    assert!(again > told[6], "it goes on where nobody was left");
+}
+
+pub(in crate::broker) async fn a_bound_keeps_further_members_out(subject: Subject) {
+    let channel = name("presence");
+    let enter = async |who, number| {
+        let member = member(who, number);
+        subject.broker.enter(&channel, member, 2, None).await
+    };
+    assert!(enter("ann", 1).await.unwrap() && enter("bob", 2).await.unwrap());
+    let refused = enter("eve", 3).await.unwrap_err();
+    assert!(matches!(refused, BrokerError::Full { limit: 2, .. }));
+    assert!(
+        !enter("ann", 4).await.unwrap(),
+        "who is there may come again"
+    );
+    subject.exit(&channel, 2).await;
+    assert!(enter("eve", 3).await.unwrap());
 }

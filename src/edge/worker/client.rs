@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) encoding: Encoding,
     /// It negotiated permessage-deflate.
     pub(super) deflate: bool,
+    /// It is told how many subscribers its channels have.
+    pub(super) counts: bool,
     pub(super) address: IpAddr,
     /// The live entry in the worker's timers.
     pub(super) armed: Option<Instant>,
@@ -81,6 +83,8 @@ pub(super) struct InFlight {
 pub(super) struct Held {
     pub(super) slot: Slot,
     pub(super) epoch: Option<Epoch>,
+    /// Of a push that tells of presence; 0 elsewhere.
+    pub(super) revision: u64,
     pub(super) entry: Entry,
 }
 
@@ -167,6 +171,7 @@ impl Client {
             phase: Phase::Open,
             encoding,
             deflate,
+            counts: false,
             address,
             armed: None,
             drain_at: None,

@@ -5,8 +5,7 @@ use bytes::Bytes;
 use super::Worker;
 use super::client::{InFlight, Phase};
 use super::mailbox::{Entry, Kind};
-use super::operations::{self, Finished, Joining};
-use crate::broker::HistoryPage;
+use super::operations::{self, Entered, Finished, Joining};
 use crate::channel::ChannelName;
 use crate::code::CloseCode;
 use crate::event_log::{Details, EventKind};
@@ -144,7 +143,7 @@ impl Worker {
         let id = self.session_id(key);
         for (joining, result) in &mut joined {
             match (result, id) {
-                (Ok(page), Some(id)) => self.settle_one(joining, page, id),
+                (Ok(entered), Some(id)) => self.settle_one(joining, entered, id),
                 (Ok(_), None) if joining.fresh => {
                     // The session has gone meanwhile.
                     self.table.remove(joining.slot);
@@ -159,9 +158,13 @@ impl Worker {
         operations::outcome(joined)
     }
 
-    fn settle_one(&mut self, joining: &Joining, page: &mut HistoryPage, id: SessionId) {
+    fn settle_one(&mut self, joining: &Joining, entered: &mut Entered, id: SessionId) {
         if joining.fresh {
             self.log(EventKind::Subscribed, id, Some(&joining.channel), None);
+        }
+        let Entered { page, members } = entered;
+        if let Some(members) = members {
+            self.table.set_listed(joining.slot, members.revision);
         }
         let Some(subscriber) = self.table.subscriber(joining.slot) else {
             return;

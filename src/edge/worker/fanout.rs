@@ -11,11 +11,12 @@ use super::flush::Written;
 use super::mailbox::{Bounds, Entry, Kind, SpareRings};
 use super::overflow::{self, Offer, Room, Source};
 use super::round::Passing;
-use super::subscribers::Subscriber;
+use super::subscribers::{Listed, Subscriber};
 use super::walks::{Lane, SLICE, SMALL_SLICES};
 use crate::channel::SlowPolicy;
 use crate::code::CloseCode;
 use crate::hub::Delivery;
+use crate::publication::{Form, Publication};
 use crate::session::Slot;
 
 impl Worker {
@@ -55,9 +56,10 @@ impl Worker {
         let subscribers = channel.subscribers.len();
         let (passing, cursor, most) = channel.round.begin_slice(subscribers);
         let slice = most.min(budget);
-        let mut direct = self
-            .walks
-            .is_empty(lane)
+        let for_all = passing
+            .iter()
+            .all(|one| is_for_all(&one.delivery.publication, &channel.listed));
+        let mut direct = (for_all && self.walks.is_empty(lane))
             .then(|| Direct::new(&passing, self.bounds, &mut self.runs))
             .flatten();
         let mut receiver = Receiver {
@@ -83,8 +85,9 @@ impl Worker {
                 Some(direct) => receiver.write(subscriber, direct),
                 None => None,
             };
-            let offer =
-                offer.or_else(|| receiver.offer_all(subscriber, slot, (&passing, channel.slow)));
+            let offer = offer.or_else(|| {
+                receiver.offer_all(subscriber, slot, (&passing, channel.slow, &channel.listed))
+            });
             match offer {
                 Some(Offer::Queued) => self.dirty.push(subscriber.connection),
                 Some(Offer::Full) => self.overflown.push(subscriber.connection),
@@ -109,6 +112,11 @@ impl Worker {
             self.metrics.dropped_publications.inc_by(dropped);
         }
     }
+}
+
+/// Whether no subscriber needs a look of its own before it is given `publication`.
+fn is_for_all(publication: &Publication, listed: &Listed) -> bool {
+    publication.form != Form::Count && (publication.revision == 0 || listed.is_empty())
 }
 
 /// The fields of the worker that an offer touches.
@@ -147,7 +155,7 @@ impl Receiver<'_> {
         &mut self,
         subscriber: &mut Subscriber,
         slot: Slot,
-        (passing, slow): (&[Passing], SlowPolicy),
+        (passing, slow, listed): (&[Passing], SlowPolicy, &Listed),
     ) -> Option<Offer> {
         let client = self.clients.get_mut(subscriber.connection as usize)?;
         let id = client.session.as_ref()?.id();
@@ -163,8 +171,10 @@ impl Receiver<'_> {
         for Passing { delivery, .. } in passing {
             let publication = &delivery.publication;
             let sequence = publication.sequence;
-            let known = sequence != 0 && sequence <= subscriber.after;
-            if known || publication.exclude == Some(id) {
+            let known = sequence != 0 && sequence <= subscriber.after
+                || listed.holds(subscriber.id, publication.revision);
+            let foreign = publication.form == Form::Count && !client.counts;
+            if known || foreign || publication.exclude == Some(id) {
                 continue;
             }
             if publication.is_expired(self.now) {
@@ -180,7 +190,12 @@ impl Receiver<'_> {
             let offer = match &mut client.operation {
                 Some(operation) if operation.kind.holds() => {
                     let epoch = publication.epoch.clone();
-                    let held = Held { slot, epoch, entry };
+                    let held = Held {
+                        slot,
+                        epoch,
+                        revision: publication.revision,
+                        entry,
+                    };
                     overflow::hold(operation, held, slow, &mut room)
                 }
                 _ => {

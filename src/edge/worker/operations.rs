@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::auth::Authenticator;
-use crate::broker::{BrokerError, HistoryPage, HistoryQuery};
+use crate::broker::{BrokerError, HistoryPage, HistoryQuery, Members};
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::code::ErrorCode;
@@ -57,11 +57,21 @@ pub(super) struct Joining {
     pub(super) present: Option<SessionId>,
 }
 
+/// What a join has read.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) page: HistoryPage,
+    pub(super) members: Option<Members>,
+}
+
+/// How a join ended.
+pub(super) type Answer = (Joining, Result<Entered, ErrorCode>);
+
 /// The end of an operation.
 #[derive(Debug)]
 pub(super) enum Finished {
     /// Of joins: each with its answer.
-    Joined(Vec<(Joining, Result<HistoryPage, ErrorCode>)>),
+    Joined(Vec<Answer>),
     /// Of anything else.
     Other(Outcome),
 }
@@ -174,7 +184,8 @@ async fn join(
     worker: WorkerId,
     joining: &Joining,
     request: JoinRequest,
-) -> Result<HistoryPage, ErrorCode> {
+) -> Result<Entered, ErrorCode> {
+    let list = request.list;
     let rewind = request.recover.is_none() && request.rewind > 0;
     let query = HistoryQuery {
         limit: match &request.recover {
@@ -189,13 +200,37 @@ async fn join(
         worker,
         fresh: joining.fresh,
         member: request.member,
+        max_members: request.max_members,
         query,
     };
     let mut page = node.join(join).await.map_err(|error| refused(&error))?;
     if rewind {
         page.publications.reverse();
     }
-    Ok(page)
+    let members = if list {
+        Some(list_members(node, worker, joining).await?)
+    } else {
+        None
+    };
+    Ok(Entered { page, members })
+}
+
+/// Lists the members of a channel that has just been joined. Where that fails, so has the join.
+async fn list_members(
+    node: &Node,
+    worker: WorkerId,
+    joining: &Joining,
+) -> Result<Members, ErrorCode> {
+    match node.members(&joining.channel, None, MAX_MEMBERS).await {
+        Ok(members) => Ok(members),
+        Err(error) => {
+            if joining.fresh {
+                node.leave(worker, joining.channel.clone(), joining.present)
+                    .await;
+            }
+            Err(refused(&error))
+        }
+    }
 }
 
 /// Goes on with an operation that was not ready and puts its end into the worker's inbox; one
@@ -302,11 +337,12 @@ fn refused(error: &BrokerError) -> ErrorCode {
 }
 
 /// The session's view of what was joined.
-pub(super) fn outcome(joined: Vec<(Joining, Result<HistoryPage, ErrorCode>)>) -> Outcome {
-    let answer = |(joining, result): (Joining, Result<HistoryPage, ErrorCode>)| {
-        result.map(|page| Joined {
+pub(super) fn outcome(joined: Vec<Answer>) -> Outcome {
+    let answer = |(joining, result): Answer| {
+        result.map(|entered| Joined {
             slot: joining.slot,
-            page,
+            page: entered.page,
+            members: entered.members,
         })
     };
     Outcome::Joined(joined.into_iter().map(answer).collect())

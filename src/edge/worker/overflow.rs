@@ -200,6 +200,12 @@ impl Worker {
         let Some((subscription, sequence)) = held.entry.kind.place() else {
             return;
         };
+        if self
+            .table
+            .has_listed(held.slot, subscription, held.revision)
+        {
+            return;
+        }
         let Some((channel, subscriber)) = self.table.subscription(held.slot, subscription) else {
             return;
         };

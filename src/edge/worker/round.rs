@@ -150,6 +150,7 @@ mod tests {
             exclude: None,
             form: crate::publication::Form::Json,
             user: None,
+            revision: 0,
         };
         let metrics = crate::metrics::Metrics::new();
         let deflater = Arc::new(crate::protocol::deflate::Deflater::new(0, &metrics));

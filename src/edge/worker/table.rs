@@ -7,7 +7,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::round::Round;
-use super::subscribers::{Subscriber, Subscribers};
+use super::subscribers::{Listed, Subscriber, Subscribers};
 use crate::channel::{ChannelName, SlowPolicy};
 use crate::hub::Delivery;
 use crate::protocol::Spelling;
@@ -30,6 +30,8 @@ pub(super) struct LocalChannel {
     pub(super) subscribers: Subscribers,
     /// What is under way to them.
     pub(super) round: Round,
+    /// What lists of members have told them.
+    pub(super) listed: Listed,
     queued: bool,
 }
 
@@ -59,6 +61,7 @@ impl Table {
                 slow,
                 subscribers: Subscribers::default(),
                 round: Round::default(),
+                listed: Listed::default(),
                 queued: false,
             }));
             self.by_name.insert(name.clone(), key);
@@ -86,8 +89,14 @@ impl Table {
             return;
         };
         let LocalChannel {
-            subscribers, round, ..
+            subscribers,
+            round,
+            listed,
+            ..
         } = channel;
+        if let Some(subscriber) = subscribers.get_mut(slot.index) {
+            listed.forget(subscriber.id);
+        }
         let before = subscribers.len();
         if let Some(position) = subscribers.remove(slot.index, round.borders(before)) {
             round.left(position, before);
@@ -118,6 +127,22 @@ impl Table {
         let of = (channel.name.clone(), channel.slow);
         let subscriber = channel.subscribers.get_mut(slot.index)?;
         (subscriber.id == id).then_some((of, subscriber))
+    }
+
+    /// A subscriber was given a list of members that holds all changes up to `revision`.
+    pub(super) fn set_listed(&mut self, slot: Slot, revision: u64) {
+        let Some(channel) = self.channels.get_mut(slot.channel as usize) else {
+            return;
+        };
+        if let Some(subscriber) = channel.subscribers.get_mut(slot.index) {
+            channel.listed.set(subscriber.id, revision);
+        }
+    }
+
+    /// Whether the list that the subscription `id` was given holds the change `revision`.
+    pub(super) fn has_listed(&self, slot: Slot, id: u64, revision: u64) -> bool {
+        let channel = self.channels.get(slot.channel as usize);
+        channel.is_some_and(|channel| channel.listed.holds(id, revision))
     }
 
     /// Lets `delivery` wait for the next walk over its channel. The channel's key and how many

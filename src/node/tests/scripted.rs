@@ -132,11 +132,12 @@ impl Broker for Scripted {
         &'a self,
         channel: &'a ChannelName,
         member: Member,
+        most: usize,
         admission: Option<Admission>,
     ) -> BrokerFuture<'a, bool> {
         Box::pin(async move {
             self.step(Step::Enter)?;
-            self.inner.enter(channel, member, admission).await
+            self.inner.enter(channel, member, most, admission).await
         })
     }
 

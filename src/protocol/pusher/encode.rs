@@ -285,7 +285,7 @@ impl Write for Push<'_> {
         }
         out.raw(b",\"data\":");
         match self.form {
-            Form::Json => out.quoted(self.data),
+            Form::Json | Form::Count => out.quoted(self.data),
             Form::Text | Form::Client => out.raw(self.data),
         }
         if let Some(user) = self.user {

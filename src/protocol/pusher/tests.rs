@@ -22,6 +22,7 @@ fn publication(channel: ChannelName, data: &'static str, form: Form) -> Publicat
         exclude: None,
         form,
         user: None,
+        revision: 0,
     }
 }
 

@@ -87,6 +87,8 @@ impl Session {
                     spelling: target.spelling,
                     slot,
                     member: member.clone().filter(|_| target.present),
+                    max_members: usize::MAX,
+                    list: false,
                     recover: target
                         .wanted
                         .since

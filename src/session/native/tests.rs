@@ -240,6 +240,7 @@ impl Rig {
             Ok(Joined {
                 slot: slot(index),
                 page,
+                members: None,
             })
         };
         self.resume(Outcome::Joined(

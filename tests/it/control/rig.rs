@@ -145,6 +145,7 @@ impl Rig {
                 worker: 0,
                 fresh: true,
                 member,
+                max_members: usize::MAX,
                 query,
             })
             .await

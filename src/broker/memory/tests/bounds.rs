@@ -116,7 +116,9 @@ fn a_channel_with_a_subscriber_or_member_is_never_idle() {
     };
     let subscribed = broker.subscribe(&name("kept-1")).now_or_never();
     subscribed.unwrap().unwrap();
-    broker.enter_now(&name("kept-2"), member, None).unwrap();
+    broker
+        .enter_now(&name("kept-2"), (member, usize::MAX), None)
+        .unwrap();
     clock.advance(HOUR * 3);
     broker.sweep(clock.now());
     assert_eq!(broker.bounds.used().0, 2);

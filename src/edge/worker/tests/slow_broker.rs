@@ -144,9 +144,10 @@ impl Broker for SlowBroker {
         &'a self,
         channel: &'a ChannelName,
         member: Member,
+        most: usize,
         admission: Option<Admission>,
     ) -> BrokerFuture<'a, bool> {
-        self.slowly(move |inner| inner.enter(channel, member, admission))
+        self.slowly(move |inner| inner.enter(channel, member, most, admission))
     }
 
     fn exit<'a>(

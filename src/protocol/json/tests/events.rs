@@ -96,6 +96,7 @@ fn publications() {
         exclude: None,
         form: crate::publication::Form::Json,
         user: None,
+        revision: 0,
     };
     let wire = |spelling| Wire {
         encoding: Encoding::Json,

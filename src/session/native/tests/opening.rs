@@ -56,6 +56,7 @@ fn with_a_token_its_channels_come_first() {
         Ok(Joined {
             slot: slot(index),
             page: blank(),
+            members: None,
         })
     };
     let results = vec![

@@ -171,6 +171,7 @@ impl World {
                     Ok(Joined {
                         slot,
                         page: page(3, &[2, 3]),
+                        members: None,
                     })
                 };
                 Outcome::Joined(requests.into_iter().zip(0..).map(join).collect())

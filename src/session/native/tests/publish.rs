@@ -100,7 +100,11 @@ fn presence_lists_a_row_a_session_and_counts_members() {
             info: None,
         },
     ];
-    let reply = frame(rig.resume(Outcome::Members(Ok(Members { rows, total: 1 }))));
+    let reply = frame(rig.resume(Outcome::Members(Ok(Members {
+        rows,
+        total: 1,
+        revision: 0,
+    }))));
     let members = json!([
         {"subject": "ann", "session": one.to_string(), "info": {"n": 1}},
         {"subject": "ann", "session": two.to_string(), "info": null},
@@ -122,7 +126,11 @@ fn presence_stays_within_half_a_mailbox() {
         info: None,
     };
     let rows: Vec<_> = std::iter::repeat_with(row).take(100).collect();
-    let reply = frame(rig.resume(Outcome::Members(Ok(Members { rows, total: 100 }))));
+    let reply = frame(rig.resume(Outcome::Members(Ok(Members {
+        rows,
+        total: 100,
+        revision: 0,
+    }))));
     assert!(reply.to_string().len() < 4096);
     assert!(!reply["data"]["members"].as_array().unwrap().is_empty());
     assert_eq!(reply["data"]["total"], 100);

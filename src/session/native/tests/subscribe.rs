@@ -198,6 +198,7 @@ fn a_list_is_joined_in_one_go_and_answered_in_its_order() {
         Ok(Joined {
             slot: slot(index),
             page,
+            members: None,
         })
     };
     let results = vec![

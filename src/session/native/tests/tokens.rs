@@ -67,6 +67,7 @@ fn its_channels_are_joined_before_the_reply() {
     let join = Ok(Joined {
         slot: slot(3),
         page: blank(),
+        members: None,
     });
     let reply = frame(rig.resume(Outcome::Joined(vec![Err(ErrorCode::Timeout), join])));
     assert_eq!(reply["data"]["channels"], json!(["members-1"]));
