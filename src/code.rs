@@ -84,6 +84,10 @@ pub enum CloseCode {
     Draining,
     TokenExpired,
     Idle,
+    /// Of Pusher sessions only: a version of the protocol that is not spoken.
+    Unsupported,
+    /// Of Pusher sessions only: a version that is none.
+    NoVersion,
 }
 
 impl CloseCode {
@@ -93,7 +97,7 @@ impl CloseCode {
     }
 
     /// Every code, for metrics and tables.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Normal,
         Self::ProtocolError,
         Self::WrongKind,
@@ -110,6 +114,8 @@ impl CloseCode {
         Self::Draining,
         Self::TokenExpired,
         Self::Idle,
+        Self::Unsupported,
+        Self::NoVersion,
     ];
 
     /// The number on the wire and the name that goes with it as the close reason.
@@ -131,6 +137,46 @@ impl CloseCode {
             Self::Draining => (4200, "draining"),
             Self::TokenExpired => (4201, "token_expired"),
             Self::Idle => (4202, "idle"),
+            Self::Unsupported => (4007, "unsupported_protocol"),
+            Self::NoVersion => (4006, "bad_version"),
+        }
+    }
+
+    /// The same on Pusher sessions: Pusher's number, whose range gives the same advice, and a
+    /// sentence. 4000 is never sent there (it means TLS), nor is 4300 or beyond (clients take it
+    /// for a refusal).
+    pub const fn pusher(self) -> (u16, &'static str) {
+        match self {
+            Self::Unauthenticated => (4001, "There is no app of this key"),
+            Self::Forbidden => (4003, "This address is denied"),
+            Self::NoVersion => (4006, "The protocol's version is no number"),
+            Self::Unsupported => (4007, "This version of the protocol is not supported"),
+            Self::Revoked | Self::BadFrame => (4009, "The connection is not authorized any more"),
+            Self::Overloaded | Self::SlowConsumer => (4100, "Over capacity"),
+            Self::RateLimited => (4100, "Too many messages"),
+            Self::Draining => (4200, "This server is going away: reconnect"),
+            Self::TokenExpired => (4200, "The signature's token has ended: reconnect"),
+            Self::Idle => (4201, "No pong came in time"),
+            Self::Normal
+            | Self::ProtocolError
+            | Self::WrongKind
+            | Self::BadUtf8
+            | Self::Policy
+            | Self::TooBig => self.wire(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushers_codes_give_the_same_advice() {
+        for code in CloseCode::ALL {
+            let ((ours, _), (theirs, reason)) = (code.wire(), code.pusher());
+            assert_eq!(ours / 100, theirs / 100, "{code:?}");
+            assert!(theirs != 4000 && theirs < 4300 && reason.len() <= 123);
         }
     }
 }

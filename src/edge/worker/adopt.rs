@@ -228,6 +228,8 @@ fn drops_queue(code: CloseCode) -> bool {
         | CloseCode::Unauthenticated
         | CloseCode::RateLimited
         | CloseCode::Draining
-        | CloseCode::Idle => false,
+        | CloseCode::Idle
+        | CloseCode::Unsupported
+        | CloseCode::NoVersion => false,
     }
 }

@@ -111,7 +111,9 @@ impl Pusher {
         }
         let data = match last.form {
             Form::Text => serde_json::from_slice(&last.data).unwrap_or_default(),
-            Form::Json | Form::Client => String::from_utf8_lossy(&last.data).into_owned(),
+            Form::Json | Form::Client | Form::Count => {
+                String::from_utf8_lossy(&last.data).into_owned()
+            }
         };
         Ok(json!({ "data": data, "ttl": left.as_secs().max(1) }))
     }
