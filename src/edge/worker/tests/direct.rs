@@ -142,7 +142,7 @@ fn what_is_left_of_many_leaves_room_for_replies_where_the_oldest_may_go() {
     let waiting: usize = clients
         .map(|(_, client)| client.mailbox.chunks().count())
         .sum();
-    assert!((1..=10).contains(&waiting), "{waiting} of 20");
+    assert!(waiting <= 10, "{waiting} of 20");
     for n in 0..10 {
         client.send(&json!({"id": n, "event": "ping"}));
     }
