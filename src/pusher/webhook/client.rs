@@ -20,6 +20,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tower::Service;
 
 use super::guard::Guard;
@@ -111,12 +112,9 @@ impl Client {
     /// Makes one request.
     pub(super) async fn post(&self, attempt: Attempt) -> Result<(), SendError> {
         let request = request(&attempt.hook, attempt.body)?;
-        let answer = tokio::time::timeout(self.timeout, self.exchange(request));
-        answer.await.unwrap_or(Err(SendError::Timeout))
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(), SendError> {
-        let response = self.http.request(request).await.map_err(|error| {
+        let end = Instant::now() + self.timeout;
+        let answer = timeout_at(end, self.http.request(request)).await;
+        let response = answer.map_err(|_| SendError::Timeout)?.map_err(|error| {
             if is_blocked(&error) {
                 SendError::Blocked
             } else {
@@ -124,7 +122,8 @@ impl Client {
             }
         })?;
         let status = response.status();
-        self.read_off(response).await;
+        // The status has said it all: what becomes of the body is not a failure.
+        let _ = timeout_at(end, self.read_off(response)).await;
         if status.is_success() {
             Ok(())
         } else {
