@@ -253,8 +253,7 @@ async fn a_list_is_bounded() {
 
 #[tokio::test]
 async fn a_cache_channel_tells_its_last_event() {
-    let rule = "[[channel]]\npattern = \"private-cache-*\"\nhistory = { size = 1, ttl = \"30m\" }";
-    let server = TestServer::with(&format!("{rule}\n{APP}")).await;
+    let server = TestServer::with(APP).await;
     let place = "channels/private-cache-a";
     let nothing = json!({ "occupied": false, "cache": null });
     assert_eq!(get(&server, place, "info=cache").await, (200, nothing));

@@ -13,9 +13,6 @@ use crate::channel::{ChannelKind, ChannelName};
 use crate::clock::Now;
 use crate::publication::Form;
 
-/// How long a cache channel keeps its event where no rule says so.
-const CACHE_LIFETIME: Duration = Duration::from_secs(30 * 60);
-
 /// Attributes of channels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Info {
@@ -101,8 +98,8 @@ impl Pusher {
             return Ok(Value::Null);
         };
         let rules = self.services.shared.rules.load();
-        let rule = rules.of(channel.as_str()).history;
-        let lifetime = rule.map_or(CACHE_LIFETIME, |rule| rule.ttl);
+        let kept = rules.of(channel.as_str()).history;
+        let lifetime = kept.map(|kept| kept.ttl).unwrap_or_default();
         let now = Now::read();
         let age = Duration::from_millis(now.unix_ms().saturating_sub(last.time));
         let mut left = lifetime.saturating_sub(age);
