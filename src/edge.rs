@@ -3,6 +3,7 @@
 
 mod accept;
 mod connection;
+mod fallback;
 mod front;
 mod handshake;
 mod http1;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 pub use connection::{Busy, Connection, Credential, Sessions, Stream};
+pub use fallback::FallbackConfig;
 pub use front::{Front, FrontServices};
 pub use listener::limit_unsent;
 pub use origin::{NotAnOrigin, OriginRule, Origins, PageRule};
@@ -81,6 +83,8 @@ pub struct Config {
     pub operation_timeout: Duration,
     /// Most frames that one message may come in.
     pub max_fragments: u32,
+    /// The fallback transports.
+    pub fallback: FallbackConfig,
     /// The page at `GET /`; `None`: 426.
     pub demo_page: Option<Bytes>,
 }
@@ -120,6 +124,7 @@ impl Default for Config {
             compression: false,
             operation_timeout: Duration::from_secs(10),
             max_fragments: 64,
+            fallback: FallbackConfig::default(),
             demo_page: None,
         }
     }

@@ -5,6 +5,7 @@
 //! time ([`Metrics::on_scrape`]); the rest holds a handle taken once from its family.
 
 mod classic;
+mod edge;
 mod latency;
 #[cfg(test)]
 mod tests;
@@ -113,6 +114,7 @@ pub struct Metrics {
     pub broker_up: Gauge,
     pub drain_remaining: Gauge,
     pub handshakes: Gauge,
+    pub fallback_sessions: Gauge,
     pub accept_errors: Counter,
     pub budget_bytes: Gauge<i64>,
     pub bounds: Family<WhatLabel, Gauge<f64, AtomicU64>>,
@@ -167,6 +169,7 @@ impl Metrics {
             broker_up: Gauge::default(),
             drain_remaining: Gauge::default(),
             handshakes: Gauge::default(),
+            fallback_sessions: Gauge::default(),
             accept_errors: Counter::default(),
             budget_bytes: Gauge::default(),
             bounds: Family::default(),
@@ -177,7 +180,7 @@ impl Metrics {
         };
         metrics.begin_at_zero();
         metrics.register_sessions(&mut registry);
-        metrics.register_compression(&mut registry);
+        metrics.register_edge(&mut registry);
         metrics.register_node(&mut registry);
         metrics.webhooks.register(&mut registry);
         metrics.scrape = Arc::new(Scrape {
@@ -315,30 +318,6 @@ impl Metrics {
             "Waiting in the mailboxes of all sessions",
             Unit::Bytes,
             self.mailbox_bytes.clone(),
-        );
-        registry.register(
-            "handshakes",
-            "Handshakes under way",
-            self.handshakes.clone(),
-        );
-        registry.register(
-            "accept_errors",
-            "Times that no connection could be accepted",
-            self.accept_errors.clone(),
-        );
-    }
-
-    fn register_compression(&self, registry: &mut Registry) {
-        registry.register_with_unit(
-            "compression",
-            "What was compressed or inflated, before and after",
-            Unit::Bytes,
-            self.compression.clone(),
-        );
-        registry.register(
-            "compressed_sessions",
-            "Open sessions that negotiated permessage-deflate",
-            self.compressed_sessions.clone(),
         );
     }
 

@@ -6,20 +6,23 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::Front;
+use super::fallback::Watch;
 use super::proxy_protocol::{self, Step};
 use super::spare::Spare;
 use crate::clock::Now;
 use crate::limits::normalise;
+use crate::metrics::Metrics;
 
 /// The pauses after accept errors that are not one connection's (no descriptors, no memory).
 const PAUSES: [Duration; 4] = [
@@ -88,11 +91,9 @@ impl Front {
             };
             errors.streak = 0;
             let this = Arc::clone(self);
+            let progress = Progress::new(Slot::new(slot, &this.services.metrics));
             tokio::spawn(async move {
-                this.services.metrics.handshakes.inc();
-                this.handle(stream, normalise(peer.ip())).await;
-                this.services.metrics.handshakes.dec();
-                drop(slot);
+                this.handle(stream, normalise(peer.ip()), &progress).await;
             });
         }
     }
@@ -105,29 +106,28 @@ impl Front {
     }
 
     /// One connection, from accept to its hand-over or end.
-    async fn handle(&self, stream: TcpStream, peer: IpAddr) {
-        let head_seen = AtomicBool::new(false);
+    async fn handle(&self, stream: TcpStream, peer: IpAddr, progress: &Progress) {
         tokio::select! {
-            outcome = Box::pin(self.converse(stream, peer, &head_seen)) => {
+            outcome = Box::pin(self.converse(stream, peer, progress)) => {
                 if let Err(error) = outcome {
                     tracing::debug!(%peer, %error, "a connection ended before it was a session");
                 }
             }
-            () = self.deadline(&head_seen) => {
+            () = self.deadline(progress) => {
                 tracing::debug!(%peer, "a connection was cut at its deadline");
             }
         }
-        if !head_seen.load(Ordering::Relaxed) && !self.trusted.trust(peer) {
+        if !progress.is_head_seen() && !self.trusted.trust(peer) {
             self.services.limits.idle_connect(peer);
         }
     }
 
     /// Returns when the connection has had its time.
-    async fn deadline(&self, head_seen: &AtomicBool) {
+    async fn deadline(&self, progress: &Progress) {
         let accepted = Instant::now();
         let head_deadline = self.config.header_deadline;
         tokio::time::sleep(HURRIED_DEADLINE.min(head_deadline)).await;
-        while !head_seen.load(Ordering::Relaxed) {
+        while !progress.is_head_seen() {
             let left = head_deadline.saturating_sub(accepted.elapsed());
             if left.is_zero() || self.slots.available_permits() == 0 {
                 return;
@@ -135,20 +135,23 @@ impl Front {
             tokio::time::sleep(left.min(HURRY_INTERVAL)).await;
         }
         tokio::time::sleep(ANSWER_DEADLINE).await;
+        while progress.is_receiving() {
+            tokio::time::sleep(ANSWER_DEADLINE).await;
+        }
     }
 
     async fn converse(
         &self,
         mut stream: TcpStream,
         mut peer: IpAddr,
-        head_seen: &AtomicBool,
+        progress: &Progress,
     ) -> Result<(), ConnectionError> {
         stream.set_nodelay(true)?;
         if self.config.proxy_protocol && self.trusted.trust(peer) {
             peer = proxied(&mut stream).await?.map_or(peer, normalise);
         }
         let Some(tls) = &self.tls else {
-            return self.http(stream, peer, head_seen).await;
+            return self.http(stream, peer, progress).await;
         };
         // Over plain text a denied address is told so; a TLS handshake would be wasted on it.
         let denied = self.services.limits.denied().is_denied(peer, Now::read());
@@ -156,7 +159,78 @@ impl Front {
             return Ok(());
         }
         let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
-        self.http(stream, peer, head_seen).await
+        self.http(stream, peer, progress).await
+    }
+}
+
+/// How far a connection has come, for who watches its time.
+pub(super) struct Progress {
+    head_seen: AtomicBool,
+    slot: Mutex<Option<Slot>>,
+    receiving: Mutex<Option<Watch>>,
+}
+
+/// A handshake's slot.
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    metrics: Metrics,
+}
+
+impl Slot {
+    fn new(permit: OwnedSemaphorePermit, metrics: &Metrics) -> Self {
+        metrics.handshakes.inc();
+        Self {
+            _permit: permit,
+            metrics: metrics.clone(),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.metrics.handshakes.dec();
+    }
+}
+
+impl Progress {
+    fn new(slot: Slot) -> Self {
+        Self {
+            head_seen: AtomicBool::new(false),
+            slot: Mutex::new(Some(slot)),
+            receiving: Mutex::default(),
+        }
+    }
+
+    /// The request's head is there.
+    pub(super) fn see_head(&self) {
+        self.head_seen.store(true, Ordering::Relaxed);
+    }
+
+    fn is_head_seen(&self) -> bool {
+        self.head_seen.load(Ordering::Relaxed)
+    }
+
+    /// From now on it receives from a fallback session, which bounds how many do and for how long:
+    /// it is no handshake any more.
+    pub(super) fn receive(&self, watch: Watch) {
+        *self
+            .receiving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(watch);
+        drop(
+            self.slot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    fn is_receiving(&self) -> bool {
+        self.receiving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_some_and(Watch::is_receiving)
     }
 }
 

@@ -15,6 +15,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
+use super::fallback::{self, Fallback, Receiving};
 use super::handshake::{self, Token};
 use super::response::{self, Answer, Refusal};
 use super::tls::{TlsError, TlsReloader};
@@ -46,6 +47,7 @@ pub struct Front {
     pub(super) trusted: TrustedProxies,
     pub(super) tls: Option<Arc<TlsReloader>>,
     pub(super) slots: Arc<Semaphore>,
+    pub(super) fallback: Arc<Fallback>,
     pub(super) services: FrontServices,
 }
 
@@ -56,6 +58,14 @@ pub(super) struct Ticket {
     pub(super) deflate: bool,
     pub(super) credential: Credential,
     pub(super) permit: ConnectionPermit,
+}
+
+/// What a connection is after its 101.
+pub(super) enum Upgraded {
+    /// A worker's.
+    Session(Ticket),
+    /// Spoken to here, for a session of the fallback transports.
+    SockJs(Receiving),
 }
 
 impl Front {
@@ -82,6 +92,7 @@ impl Front {
             tls: tls.map(Arc::new),
             origins: ArcSwap::from_pointee(config.allowed_origins.clone()),
             slots: Arc::new(Semaphore::new(config.max_handshakes)),
+            fallback: Fallback::new(config.fallback.clone(), &services.metrics),
             config,
             services,
         })
@@ -101,13 +112,13 @@ impl Front {
         self.tls.as_ref()
     }
 
-    /// Answers a request from `peer` (the proxy's client, where there was a PROXY header). With a
-    /// ticket the answer is 101.
+    /// Answers a request from `peer` (the proxy's client, where there was a PROXY header). What is
+    /// beside the answer follows a 101.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-    ) -> (Answer, Option<Ticket>) {
+    ) -> (Answer, Option<Upgraded>) {
         let (head, body) = request.into_parts();
         match self.route(head, body, peer).await {
             Ok(routed) => routed,
@@ -120,7 +131,7 @@ impl Front {
         head: Parts,
         body: Incoming,
         peer: IpAddr,
-    ) -> Result<(Answer, Option<Ticket>), Refusal> {
+    ) -> Result<(Answer, Option<Upgraded>), Refusal> {
         let address = self
             .trusted
             .client(peer, &head.headers)
@@ -135,8 +146,14 @@ impl Front {
         match head.uri.path() {
             "/" | "/ws" if upgrade => {
                 let (answer, ticket) = self.upgrade(&head, address).await?;
-                Ok((answer, Some(ticket)))
+                Ok((answer, Some(Upgraded::Session(ticket))))
             }
+            path if upgrade && fallback::is_websocket(path) => {
+                let (handshake, receiving) = self.open_sockjs(&head, address)?;
+                let answer = response::switching(&handshake);
+                Ok((answer, Some(Upgraded::SockJs(receiving))))
+            }
+            path if fallback::has(path) => Ok((self.fall_back(&head, body, address).await?, None)),
             // Plain HTTP.
             path => {
                 limits.request(address).map_err(|wait| {
@@ -166,6 +183,19 @@ impl Front {
 
     async fn upgrade(&self, head: &Parts, address: IpAddr) -> Result<(Answer, Ticket), Refusal> {
         let handshake = handshake::examine(head, &self.config, &self.origins.load())?;
+        let permit = self.admit(address)?;
+        let ticket = Ticket {
+            address,
+            encoding: handshake.encoding,
+            deflate: handshake.extensions.is_some(),
+            credential: self.credential(&handshake.token, address).await?,
+            permit,
+        };
+        Ok((response::switching(&handshake), ticket))
+    }
+
+    /// A place for one more session of `address`.
+    pub(super) fn admit(&self, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
         self.services.sessions.ready().map_err(|busy| match busy {
             Busy::Draining => {
                 Refusal::unavailable("This node is going away.", response::RETRY_DRAINING)
@@ -174,8 +204,7 @@ impl Front {
                 Refusal::unavailable("This node is full.", response::RETRY_OVERLOADED)
             }
         })?;
-        let permit = self
-            .services
+        self.services
             .limits
             .admit(address, Now::read())
             .map_err(|refusal| match refusal {
@@ -187,15 +216,7 @@ impl Front {
                     "Too many connections from this address; close some.",
                     response::RETRY_TOO_MANY,
                 ),
-            })?;
-        let ticket = Ticket {
-            address,
-            encoding: handshake.encoding,
-            deflate: handshake.extensions.is_some(),
-            credential: self.credential(&handshake.token, address).await?,
-            permit,
-        };
-        Ok((response::switching(&handshake), ticket))
+            })
     }
 
     async fn credential(&self, token: &Token, address: IpAddr) -> Result<Credential, Refusal> {

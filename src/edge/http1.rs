@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +17,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::accept::ConnectionError;
-use super::front::Ticket;
+use super::accept::{ConnectionError, Progress};
+use super::front::{Ticket, Upgraded};
+use super::response::Body;
 use super::{Connection, Front, Stream};
 
 /// The request's head: line and headers. Beyond it: 431.
@@ -58,15 +58,20 @@ impl Front {
         &self,
         stream: S,
         peer: IpAddr,
-        head_seen: &AtomicBool,
+        progress: &Progress,
     ) -> Result<(), ConnectionError> {
-        let ticket = Mutex::new(None);
+        let upgraded = Mutex::new(None);
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            head_seen.store(true, Ordering::Relaxed);
-            let ticket = &ticket;
+            progress.see_head();
+            let upgraded = &upgraded;
             Box::pin(async move {
-                let (answer, granted) = self.answer(request, peer).await;
-                *ticket.lock().unwrap_or_else(PoisonError::into_inner) = granted;
+                let (answer, next) = self.answer(request, peer).await;
+                if let (Body::Live(receiving), _) | (_, Some(Upgraded::SockJs(receiving))) =
+                    (answer.body(), &next)
+                {
+                    progress.receive(receiving.watch());
+                }
+                *upgraded.lock().unwrap_or_else(PoisonError::into_inner) = next;
                 Ok::<_, Infallible>(answer)
             })
         });
@@ -83,12 +88,19 @@ impl Front {
             ..
         } = connection.into_parts();
         let mut stream = io.into_inner();
-        let ticket = ticket.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (ticket, outcome) {
-            (Some(ticket), Ok(())) => {
+        let upgraded = upgraded
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        match (upgraded, outcome) {
+            (Some(Upgraded::Session(ticket)), Ok(())) => {
                 stream.flush().await?;
                 self.hand_over(ticket, stream.detach()?, early);
                 Ok(())
+            }
+            (Some(Upgraded::SockJs(receiving)), Ok(())) => {
+                let spoken = self.speak_sockjs(&mut stream, early, receiving).await;
+                linger(stream, LINGER).await;
+                Ok(spoken?)
             }
             (_, outcome) => {
                 let hurried = self.slots.available_permits() == 0;

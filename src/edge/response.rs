@@ -1,5 +1,8 @@
 //! Answers that are no WebSocket: what is wrong, in a sentence that says what to do.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +13,9 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
 
+use super::fallback::Receiving;
 use super::handshake::Handshake;
 
 /// When to come back: to another node, which a load balancer finds at once.
@@ -23,7 +28,51 @@ pub(super) const RETRY_TOO_MANY: Duration = Duration::from_secs(5);
 pub(super) const RETRY_KEYS: Duration = Duration::from_secs(5);
 
 /// Any answer of the edge's front.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Body>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// It is there.
+    Whole(Full<Bytes>),
+    /// It comes as a fallback session has something to say.
+    Live(Receiving),
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::new(bytes))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(whole) => Pin::new(whole).poll_frame(cx),
+            Self::Live(live) => Pin::new(live).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Live(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+            Self::Live(_) => SizeHint::default(),
+        }
+    }
+}
 
 /// A request that is refused. The headers that go with a status are [`Refusal::answer`]'s matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +115,7 @@ impl Refusal {
     }
 
     pub(super) fn answer(self) -> Answer {
-        let mut answer = Response::new(Full::from(format!("{}\n", self.says)));
+        let mut answer = Response::new(Body::from(Bytes::from(format!("{}\n", self.says))));
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(
@@ -100,7 +149,7 @@ impl Refusal {
 
 /// 101: from here on it is a WebSocket.
 pub(super) fn switching(handshake: &Handshake) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Body::from(Bytes::new()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -126,7 +175,7 @@ pub(super) fn switching(handshake: &Handshake) -> Answer {
 
 /// The demo page.
 pub(super) fn page(html: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(html));
+    let mut answer = Response::new(Body::from(html));
     let headers = answer.headers_mut();
     headers.insert(
         CONTENT_TYPE,

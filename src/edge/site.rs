@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderMap, ORIGIN, REFERER};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
@@ -128,7 +128,7 @@ impl Front {
         let answered = timeout(SITE_DEADLINE, answering).await;
         Some(match answered {
             Ok(response) => {
-                let mut answer = response.map(Full::new);
+                let mut answer = response.map(super::response::Body::from);
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);
                 Ok(answer)
@@ -140,7 +140,8 @@ impl Front {
         })
     }
 
-    async fn body(&self, body: Incoming) -> Result<Bytes, Refusal> {
+    /// Reads a body whole, within its bounds.
+    pub(super) async fn body(&self, body: Incoming) -> Result<Bytes, Refusal> {
         const TOO_LONG: Refusal = Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "The body is longer than `edge.max_body_bytes`.",

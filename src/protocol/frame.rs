@@ -9,10 +9,12 @@
 mod header;
 mod mask;
 mod partial;
+mod server;
 mod write;
 
 pub use header::{FrameHeader, Opcode, header};
 pub use mask::unmask;
+pub use server::{Outgoing, ServerFrames, Unknown, put_client_frame};
 pub use write::{close_frame, close_reply, compressed, payload, ping_frame, pong_frame};
 
 use std::fmt;

@@ -48,6 +48,7 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
         max_fragments: u32::try_from(section.count("max_fragments")).unwrap_or(u32::MAX),
         operation_timeout: section.span("operation_timeout"),
         compression: section.flag("compression"),
+        fallback: super::pusher::fallback(root),
         demo_page: dev.then(|| bytes::Bytes::from_static(include_bytes!("../../edge/demo.html"))),
     }
 }

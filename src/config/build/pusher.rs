@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::reader::Reader;
 use crate::auth::pusher::{App, Apps};
+use crate::edge::FallbackConfig;
 use crate::pusher;
 use crate::session::PusherSettings;
 
@@ -72,5 +73,16 @@ pub(super) fn settings(root: &Reader<'_>) -> PusherSettings {
         max_members: section.count("max_members"),
         max_user_info_bytes: section.count("max_user_info_bytes"),
         max_watchlist: section.count("max_watchlist"),
+    }
+}
+
+/// Of the transports for clients without WebSockets.
+pub(super) fn fallback(root: &Reader<'_>) -> FallbackConfig {
+    let section = root.table("pusher");
+    FallbackConfig {
+        sessions: section.count("fallback_sessions"),
+        buffer_bytes: section.count("fallback_buffer_bytes"),
+        heartbeat: section.span("fallback_heartbeat"),
+        abandoned_after: section.span("fallback_abandoned_after"),
     }
 }

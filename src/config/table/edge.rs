@@ -169,7 +169,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional(
         "edge.max_sessions",
         MANY,
-        "Most sessions on this node; beyond it, and beyond what open files allow in any case, 503",
+        "Most sessions on this node; beyond it, and beyond what open files allow in any case, 503. \
+         One with a fallback transport counts as three",
     )
     .computed("as many as the process may open files for"),
     setting(

@@ -121,4 +121,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Most users that a signed-in user watches",
     )
     .live(),
+    setting(
+        "pusher.fallback_sessions",
+        MANY,
+        "10000",
+        "Most sessions of clients without WebSockets (xhr_streaming, xhr_polling, SockJS); each \
+         takes up to three open files",
+    ),
+    setting(
+        "pusher.fallback_buffer_bytes",
+        Kind::Bytes {
+            min: 1_024,
+            max: 1 << 30,
+        },
+        "65536",
+        "What waits for such a session's next response beside its mailbox, and what it may send \
+         at once",
+    ),
+    setting(
+        "pusher.fallback_heartbeat",
+        SPAN,
+        "25s",
+        "How often a response that has nothing to say gets a heartbeat, so that no proxy cuts it",
+    ),
+    setting(
+        "pusher.fallback_abandoned_after",
+        SPAN,
+        "10s",
+        "How long such a session lives on after a response until its client asks for the next",
+    ),
 ];

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::{Poll, Waker};
+use prometheus_client::metrics::gauge::Gauge;
 use slab::Slab;
 use tokio::runtime::Handle;
 
@@ -176,6 +177,8 @@ impl Worker {
 pub struct Workers {
     pub(super) peers: Arc<Peers>,
     max_sessions: Option<usize>,
+    /// How many of the sessions have a fallback transport: each takes two more files.
+    fallback_sessions: Gauge,
     mailbox_total_bytes: usize,
     draining: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -199,6 +202,7 @@ impl Workers {
         let workers = Self {
             peers: Arc::new(Peers(peers)),
             max_sessions: config.max_sessions,
+            fallback_sessions: services.metrics.fallback_sessions.clone(),
             mailbox_total_bytes: config.mailbox_total_bytes,
             draining: AtomicBool::new(false),
             threads: Mutex::default(),
@@ -320,9 +324,10 @@ impl Sessions for Workers {
         if self.draining.load(Ordering::SeqCst) {
             return Err(Busy::Draining);
         }
+        let extra = 2 * usize::try_from(self.fallback_sessions.get()).unwrap_or_default();
         let full = self
             .max_sessions
-            .is_some_and(|most| self.sessions() >= most)
+            .is_some_and(|most| self.sessions() + extra >= most)
             || self.peers.mailbox_bytes() >= self.mailbox_total_bytes;
         if full { Err(Busy::Overloaded) } else { Ok(()) }
     }
