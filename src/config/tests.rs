@@ -1,5 +1,6 @@
 //! Whole configurations, good and bad, with what is said of them.
 
+mod pusher;
 mod safety;
 
 use std::io::Write as _;

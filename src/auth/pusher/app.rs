@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -24,7 +24,11 @@ pub struct App {
     pub subscription_count: bool,
     signing: hmac::Key,
     memo: hmac::Key,
+    master: Option<MasterKey>,
 }
+
+/// What the keys of encrypted channels are derived from, by `pusher-http-…` libraries and here.
+pub type MasterKey = [u8; 32];
 
 /// All apps, by key and by id.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +49,15 @@ impl App {
             subscription_count: false,
             memo: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
             signing,
+            master: None,
         }
+    }
+
+    /// With the key that its backend's library is given as `encryptionMasterKey`.
+    #[must_use]
+    pub fn with_master_key(mut self, key: MasterKey) -> Self {
+        self.master = Some(key);
+        self
     }
 
     /// The hex HMAC-SHA256 of `text` under the app's secret.
@@ -58,10 +70,17 @@ impl App {
         verify_slices_are_equal(self.hex(text).as_bytes(), shown.as_bytes()).is_ok()
     }
 
-    /// The key of an encrypted channel's messages, as `/pusher/auth` gives it to clients: the
-    /// HMAC-SHA256 of the channel's name under the app's secret, 32 bytes, in base64.
+    /// The key of an encrypted channel's messages, as `/pusher/auth` gives it to clients: 32 bytes
+    /// in base64. With a master key the SHA-256 of the channel's name and it, as libraries derive
+    /// it; without one the HMAC-SHA256 of the name under the app's secret.
     pub fn shared_secret(&self, channel: &str) -> String {
-        STANDARD.encode(hmac::sign(&self.signing, channel.as_bytes()))
+        match &self.master {
+            Some(master) => {
+                let text = [channel.as_bytes(), master].concat();
+                STANDARD.encode(digest::digest(&digest::SHA256, &text))
+            }
+            None => STANDARD.encode(hmac::sign(&self.signing, channel.as_bytes())),
+        }
     }
 
     pub(super) fn memo_hex(&self, text: &str) -> String {
@@ -119,4 +138,23 @@ fn hex(bytes: &[u8]) -> String {
     digits
         .map(|digit| char::from(DIGITS[usize::from(digit)]))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_derive_the_same_secret_from_the_master_key() {
+        let app = App::new("1", "k", "s");
+        let own = app.shared_secret("private-encrypted-a");
+        // What pusher-http-node 5.3.4 answers for this channel and key.
+        let app = app.with_master_key(*b"01234567890123456789012345678901");
+        assert_eq!(
+            app.shared_secret("private-encrypted-a"),
+            "OaSNicEQhvgdc4eu4sum89NyQCnNOMP2wDIA2tge76Y="
+        );
+        assert_ne!(own, app.shared_secret("private-encrypted-a"));
+        assert!(!format!("{app:?}").contains("master"));
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::super::reader::Reader;
-use crate::auth::pusher::{App, Apps};
+use crate::auth::pusher::{App, Apps, MasterKey};
 use crate::edge::FallbackConfig;
 use crate::pusher;
 use crate::session::PusherSettings;
@@ -36,7 +39,18 @@ fn app(entry: &Reader<'_>) -> Option<App> {
     let mut app = App::new(&id?, &key?, secret.expose());
     app.client_events = client_events;
     app.subscription_count = subscription_count;
+    if let Some(master) = entry.secret("encryption_master_key") {
+        let Some(master) = master_key(master.expose()) else {
+            entry.refuse("encryption_master_key", "is not 32 bytes in base64");
+            return None;
+        };
+        app = app.with_master_key(master);
+    }
     Some(app)
+}
+
+fn master_key(text: &str) -> Option<MasterKey> {
+    STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 /// Whether `text` can stand in a path and before the `:` of a signature.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::setting::{Kind, Setting};
-use super::{required, setting};
+use super::{optional, required, setting};
 
 const SPAN: Kind = Kind::Span {
     min: Duration::from_millis(10),
@@ -36,6 +36,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "pusher.apps[].secret",
         Kind::Secret,
         "What the app signs subscriptions and requests with, and webhooks are signed with",
+    )
+    .live(),
+    optional(
+        "pusher.apps[].encryption_master_key",
+        Kind::Secret,
+        "The 32 bytes in base64 that the backend's library has as its encryption master key: \
+         /pusher/auth gives clients the keys of encrypted channels derived from it. Without it \
+         they are derived from the secret, and a backend has to do the same",
     )
     .live(),
     setting(
