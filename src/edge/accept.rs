@@ -135,7 +135,11 @@ impl Front {
             tokio::time::sleep(left.min(HURRY_INTERVAL)).await;
         }
         tokio::time::sleep(ANSWER_DEADLINE).await;
-        while progress.is_receiving() {
+        if progress.is_receiving() {
+            while progress.is_receiving() {
+                tokio::time::sleep(ANSWER_DEADLINE).await;
+            }
+            // For what is on its way still.
             tokio::time::sleep(ANSWER_DEADLINE).await;
         }
     }

@@ -1,5 +1,6 @@
 //! The front half on real sockets, with sessions that only take connections and keep them.
 
+mod fallback;
 mod limits;
 mod proxies;
 mod requests;
