@@ -152,8 +152,8 @@ impl Kind {
                 .map_err(|error| error.to_string()),
             Self::Choice(choices) if choices.contains(&text) => Ok(()),
             Self::Choice(_) => Err(expected()),
-            Self::Url => url(text).then_some(()).ok_or_else(expected),
-            // Says nothing of the text: it is a secret.
+            // Says nothing of the text: it is a secret, or may hold one.
+            Self::Url if !url(text) => Err(format!("the text is not {}", self.describe())),
             Self::Secret if text.is_empty() => Err("the secret is empty".into()),
             Self::Text if text.is_empty() => Err("the text is empty".into()),
             Self::Path if Path::new(text).as_os_str().is_empty() => Err("the path is empty".into()),

@@ -39,4 +39,5 @@ mod tidy;
 mod tls;
 mod tokens;
 mod ttl;
+mod webhooks;
 mod wire;

@@ -3,6 +3,7 @@
 
 mod client;
 mod control;
+mod hooks;
 pub mod http;
 pub mod process;
 pub mod raw;
@@ -11,6 +12,7 @@ mod token;
 
 pub use client::{Client, Connect};
 pub use control::{Control, publish_request};
+pub use hooks::HookReceiver;
 pub use server::{TestServer, http_get};
 pub use token::{SECRET, Token, unix_now};
 

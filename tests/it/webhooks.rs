@@ -1,0 +1,270 @@
+//! Webhooks: a real receiver is told what happens on channels.
+
+use serde_json::json;
+
+use crate::support::process::{Process, free_address, whole};
+use crate::support::{Client, HookReceiver, TestServer, Token, eventually, unix_now};
+
+const SECRET: &str = "the app's own secret";
+
+/// A server with one app and one webhook, which may be on this machine.
+fn settings(url: &str, more: &str) -> String {
+    format!(
+        r#"
+        [pusher]
+        webhook_allow = ["127.0.0.0/8"]
+        webhook_delay = "100ms"
+        webhook_retry_min = "10ms"
+        webhook_batch_wait = "10ms"
+        apps = [{{ id = "1", key = "the-key", secret = "{SECRET}", webhooks = [{{ url = "{url}" }}] }}]
+        {more}
+        "#
+    )
+}
+
+fn token(subject: &str) -> String {
+    let caps = json!({"**": ["subscribe"]});
+    Token::of(subject).claim("caps", caps).sign()
+}
+
+async fn leave(client: &mut Client, channel: &str) {
+    let command = json!({"event": "channel:unsubscribe", "channel": channel});
+    client.ok(command).await;
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_is_told_signed_and_tried_again() {
+    let receiver = HookReceiver::start(&[500, 503]).await;
+    let server = TestServer::with(&settings(&receiver.url("/hook?a=b"), "")).await;
+    let before = unix_now();
+    let mut ann = Client::with(&server, &token("ann")).await;
+    ann.subscribe("news").await;
+    receiver.expect(&["channel_occupied news"]).await;
+    ann.subscribe("presence-room").await;
+    let all = [
+        "channel_occupied news",
+        "channel_occupied presence-room",
+        "member_added presence-room ann",
+    ];
+    receiver.expect(&all).await;
+    let seen = receiver.seen();
+    assert_eq!(
+        seen.iter()
+            .take(3)
+            .map(|hook| hook.status)
+            .collect::<Vec<_>>(),
+        [500, 503, 200]
+    );
+    assert!(seen[..3].iter().all(|hook| hook.body == seen[0].body));
+    for hook in &seen {
+        assert!(hook.is_signed(SECRET));
+        assert_eq!(hook.path, "/hook?a=b");
+        assert_eq!(hook.headers["x-pusher-key"], "the-key");
+        assert_eq!(hook.headers["content-type"], "application/json");
+        let time = hook.json()["time_ms"].as_u64().unwrap() / 1_000;
+        assert!((before..=unix_now()).contains(&time), "{time}");
+    }
+
+    let mut bob = Client::with(&server, &token("bob")).await;
+    bob.subscribe("presence-room").await;
+    // A second session is no second member, nor is it the channel's first subscriber.
+    let mut again = Client::with(&server, &token("ann")).await;
+    again.subscribe("presence-room").await;
+    leave(&mut bob, "presence-room").await;
+    leave(&mut again, "presence-room").await;
+    ann.close().await;
+    let rest = [
+        "member_added presence-room bob",
+        "member_removed presence-room bob",
+        "member_removed presence-room ann",
+        "channel_vacated presence-room",
+        "channel_vacated news",
+    ];
+    let expected = all.into_iter().chain(rest);
+    eventually("all is told", || async {
+        (receiver.events().len() >= 8).then_some(())
+    })
+    .await;
+    // Two channels are left in no certain order.
+    let (mut told, mut expected): (Vec<_>, Vec<_>) = (receiver.events(), expected.collect());
+    told[5..].sort_unstable();
+    expected[5..].sort_unstable();
+    assert_eq!(told, expected);
+    assert_eq!(
+        server
+            .metric("pogo_webhooks_total{result=\"status\"}")
+            .await,
+        2.0
+    );
+    assert_eq!(
+        server
+            .metric("pogo_webhook_events_total{result=\"delivered\"}")
+            .await,
+        8.0
+    );
+}
+
+#[tokio::test]
+async fn who_is_back_at_once_has_never_left() {
+    let receiver = HookReceiver::start(&[]).await;
+    let slow = settings(&receiver.url("/"), "").replace("100ms", "1m");
+    let mut server = TestServer::with(&slow).await;
+    let mut ann = Client::with(&server, &token("ann")).await;
+    ann.subscribe("presence-room").await;
+    leave(&mut ann, "presence-room").await;
+    ann.subscribe("presence-room").await;
+    ann.subscribe("news").await;
+    let told = [
+        "channel_occupied presence-room",
+        "member_added presence-room ann",
+        "channel_occupied news",
+    ];
+    receiver.expect(&told).await;
+    assert_eq!(
+        server
+            .metric("pogo_webhook_events_total{result=\"rejoined\"}")
+            .await,
+        4.0
+    );
+    // The end is told, and not after a minute.
+    server.stop();
+    eventually("the end is told", || async {
+        (receiver.events().len() >= 6).then_some(())
+    })
+    .await;
+    let mut rest = receiver.events().split_off(3);
+    rest.sort_unstable();
+    assert_eq!(
+        rest,
+        [
+            "channel_vacated news",
+            "channel_vacated presence-room",
+            "member_removed presence-room ann"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_gets_the_events_it_asked_for() {
+    let receiver = HookReceiver::start(&[]).await;
+    let other = HookReceiver::start(&[]).await;
+    let settings = settings(&receiver.url("/"), "").replace(
+        "webhooks = [{",
+        &format!(
+            "webhooks = [{{ url = \"{}\", events = [\"member_added\"] }}, {{",
+            other.url("/")
+        ),
+    );
+    let server = TestServer::with(&settings).await;
+    let mut ann = Client::with(&server, &token("ann")).await;
+    ann.subscribe("presence-room").await;
+    ann.subscribe("news").await;
+    receiver
+        .expect(&[
+            "channel_occupied presence-room",
+            "member_added presence-room ann",
+            "channel_occupied news",
+        ])
+        .await;
+    other.expect(&["member_added presence-room ann"]).await;
+}
+
+#[tokio::test]
+async fn a_private_address_is_not_connected_to() {
+    let receiver = HookReceiver::start(&[]).await;
+    let settings = settings(&receiver.url("/"), "").replace("127.0.0.0/8", "10.0.0.0/8");
+    let server = TestServer::with(&settings).await;
+    let mut ann = Client::with(&server, &token("ann")).await;
+    ann.subscribe("news").await;
+    eventually("it is refused", || async {
+        let blocked = server.metric("pogo_webhooks_total{result=\"blocked\"}");
+        (blocked.await >= 2.0).then_some(())
+    })
+    .await;
+    assert!(receiver.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_keeps_nobody_waiting() {
+    // Nobody ever answers there.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let more = "webhook_notices = 10\nwebhook_queue_events = 5\nwebhook_drain = \"0ms\"";
+    let server = TestServer::with(&settings(&url, more)).await;
+    let caps = json!({"**": ["subscribe", "publish"]});
+    let token = Token::of("ann").claim("caps", caps).sign();
+    let mut ann = Client::with(&server, &token).await;
+    for number in 0..100 {
+        let channel = format!("room-{number}");
+        ann.subscribe(&channel).await;
+        leave(&mut ann, &channel).await;
+    }
+    ann.subscribe("presence-room").await;
+    let said =
+        json!({"event": "said", "channel": "presence-room", "data": 1, "options": {"echo": true}});
+    ann.ok(said).await;
+    let lost = |what: &str| {
+        let name = format!("pogo_webhook_events_total{{result=\"{what}\"}}");
+        let server = &server;
+        async move { server.metric(&name).await }
+    };
+    eventually("what has no room is dropped", || async {
+        (lost("overflow").await + lost("unnoticed").await > 50.0).then_some(())
+    })
+    .await;
+    let waiting = server.metric("pogo_webhook_queue{what=\"waiting\"}").await;
+    assert!(waiting <= 5.0 + 5.0, "{waiting}");
+}
+
+#[tokio::test]
+async fn webhooks_change_while_it_runs_and_no_log_line_holds_what_is_secret() {
+    let receiver = HookReceiver::start(&[500]).await;
+    let other = HookReceiver::start(&[]).await;
+    let user = |receiver: &HookReceiver| {
+        let url = receiver.url("/hook?query-secret");
+        url.replace("http://", "http://some-user:pass-secret@")
+    };
+    let edge = free_address();
+    let text = |url: &str, allow: &str| {
+        // `whole` is without sections, so that these come last.
+        whole(edge, "log.level = \"trace\"") + &settings(url, "").replace("127.0.0.0/8", allow)
+    };
+    let process = Process::run(edge, &text(&user(&receiver), "127.0.0.1"), None).await;
+    let mut ann = Client::with(edge, &token("ann")).await;
+    ann.subscribe("first").await;
+    receiver.expect(&["channel_occupied first"]).await;
+    assert!(receiver.seen()[0].headers.contains_key("authorization"));
+
+    let logged = |what: &'static str, times: usize| {
+        let process = &process;
+        eventually(what, move || async move {
+            (process.log().matches(what).count() >= times).then_some(())
+        })
+    };
+    let reload = |text: String| {
+        std::fs::write(process.folder.path().join("pogo.toml"), text).unwrap();
+        process.signal("-HUP");
+    };
+    reload(text(&user(&other), "127.0.0.1"));
+    logged("configuration reloaded", 1).await;
+    ann.subscribe("second").await;
+    other.expect(&["channel_occupied second"]).await;
+    reload(text(&user(&other), "10.0.0.0/8"));
+    logged("configuration reloaded", 2).await;
+    ann.subscribe("third").await;
+    logged("is not public", 1).await;
+    reload(text("htp://some-user:pass-secret@a/?query-secret", "::1"));
+    logged("configuration not reloaded", 1).await;
+    assert_eq!((receiver.seen().len(), other.seen().len()), (2, 1));
+
+    let log = process.log();
+    assert!(
+        log.contains("TRACE") && log.contains("/hook"),
+        "{}",
+        log.len()
+    );
+    for secret in [SECRET, "some-user", "pass-secret", "query-secret"] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{line:?}");
+    }
+}
