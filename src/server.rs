@@ -257,17 +257,9 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         hub.clone(),
         metrics,
     )?;
-    let denied = Arc::new(DenyList::default());
+    let (denied, own) = (Arc::new(DenyList::default()), config.node.clone());
     let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
-    let node_config = config.node.clone();
-    let node = Node::start(
-        hub,
-        Arc::new(broker),
-        revocations.clone(),
-        denied,
-        node_config,
-    )
-    .await?;
+    let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, own).await?;
     let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
     let services = PoolServices {
         node: node.clone(),
