@@ -310,6 +310,20 @@ mod tests {
     }
 
     #[test]
+    fn channels_of_our_own_are_not_told_of() {
+        let notices = Notices::new(10, 10_000, &Metrics::new());
+        notices.want(NoticeKind::ALL);
+        let own = ChannelName::parse_pusher("#server-to-user-1").unwrap();
+        for channel in [own, ChannelName::signed_in("1").unwrap()] {
+            notices.tell(&channel, News::Occupied);
+            notices.tell(&channel, News::Added("{}".into()));
+        }
+        let reader = notices.reader().unwrap();
+        assert!(reader.is_empty());
+        assert_eq!(reader.take_lost(), 0);
+    }
+
+    #[test]
     fn what_finds_no_room_is_dropped_and_counted() {
         let metrics = Metrics::new();
         let notices = Notices::new(2, 1_000, &metrics);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::process::{Process, free_address, whole};
-use crate::support::{Client, HookReceiver, TestServer, Token, eventually, unix_now};
+use crate::support::{Client, Hook, HookReceiver, TestServer, Token, eventually, unix_now};
 
 const SECRET: &str = "the app's own secret";
 
@@ -32,6 +32,26 @@ async fn leave(client: &mut Client, channel: &str) {
     client.ok(command).await;
 }
 
+/// Two requests that failed, and the same again; all of them as Pusher makes them.
+fn check_requests(seen: &[Hook], before: u64) {
+    assert_eq!(
+        seen.iter()
+            .take(3)
+            .map(|hook| hook.status)
+            .collect::<Vec<_>>(),
+        [500, 503, 200]
+    );
+    assert!(seen[..3].iter().all(|hook| hook.body == seen[0].body));
+    for hook in seen {
+        assert!(hook.is_signed(SECRET));
+        assert_eq!(hook.path, "/hook?a=b");
+        assert_eq!(hook.headers["x-pusher-key"], "the-key");
+        assert_eq!(hook.headers["content-type"], "application/json");
+        let time = hook.json()["time_ms"].as_u64().unwrap() / 1_000;
+        assert!((before..=unix_now()).contains(&time), "{time}");
+    }
+}
+
 #[tokio::test]
 async fn who_comes_and_goes_is_told_signed_and_tried_again() {
     let receiver = HookReceiver::start(&[500, 503]).await;
@@ -47,23 +67,7 @@ async fn who_comes_and_goes_is_told_signed_and_tried_again() {
         "member_added presence-room ann",
     ];
     receiver.expect(&all).await;
-    let seen = receiver.seen();
-    assert_eq!(
-        seen.iter()
-            .take(3)
-            .map(|hook| hook.status)
-            .collect::<Vec<_>>(),
-        [500, 503, 200]
-    );
-    assert!(seen[..3].iter().all(|hook| hook.body == seen[0].body));
-    for hook in &seen {
-        assert!(hook.is_signed(SECRET));
-        assert_eq!(hook.path, "/hook?a=b");
-        assert_eq!(hook.headers["x-pusher-key"], "the-key");
-        assert_eq!(hook.headers["content-type"], "application/json");
-        let time = hook.json()["time_ms"].as_u64().unwrap() / 1_000;
-        assert!((before..=unix_now()).contains(&time), "{time}");
-    }
+    check_requests(&receiver.seen(), before);
 
     let mut bob = Client::with(&server, &token("bob")).await;
     bob.subscribe("presence-room").await;
