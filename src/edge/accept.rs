@@ -144,6 +144,19 @@ impl Front {
         }
     }
 
+    /// Returns when `deadline` has passed; sooner while no slot is free, as for a head.
+    pub(super) async fn out_of_time(&self, deadline: Duration) {
+        let begun = Instant::now();
+        tokio::time::sleep(HURRIED_DEADLINE.min(deadline)).await;
+        loop {
+            let left = deadline.saturating_sub(begun.elapsed());
+            if left.is_zero() || self.slots.available_permits() == 0 {
+                return;
+            }
+            tokio::time::sleep(left.min(HURRY_INTERVAL)).await;
+        }
+    }
+
     async fn converse(
         &self,
         mut stream: TcpStream,

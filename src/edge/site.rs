@@ -151,15 +151,17 @@ impl Front {
         if body.size_hint().lower() > most as u64 {
             return Err(TOO_LONG);
         }
-        let reading = Limited::new(body, most).collect();
-        match timeout(self.config.body_deadline, reading).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LONG),
-            Ok(Err(_)) => Err(Refusal::bad("The body is cut off or no HTTP.")),
-            Err(_) => Err(Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "The body did not come in time.",
-            )),
+        let read = tokio::select! {
+            read = Limited::new(body, most).collect() => read,
+            () = self.out_of_time(self.config.body_deadline) => {
+                let says = "The body did not come in time.";
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, says));
+            }
+        };
+        match read {
+            Ok(whole) => Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(TOO_LONG),
+            Err(_) => Err(Refusal::bad("The body is cut off or no HTTP.")),
         }
     }
 }

@@ -2,12 +2,40 @@
 
 use serde_json::json;
 
+use crate::support::http::{APP_KEY, APP_SECRET, ask};
 use crate::support::process::{Process, free_address, whole};
 use crate::support::raw::{Raw, TEXT, frame, upgrade};
 use crate::support::{Client, Connect, Control, SECRET, TestServer, Token};
 
 const KEY: &str = "a key of the control plane, which no log shows";
 const WRONG: &str = "Bearer-of-a-wrong-key-which-no-log-shows";
+
+/// Brings tokens to `/pusher/auth` in every way that they can come.
+async fn for_pusher(edge: std::net::SocketAddr, mut token: impl FnMut(&str) -> String) {
+    let fields = "socket_id=1.2&channel_name=private-a";
+    let target = format!("/pusher/auth?{fields}&token={}", token("pusher-query"));
+    let cookie = format!("cookie: pogo={}", token("pusher-cookie"));
+    let bearer = format!("authorization: Bearer {}", token("pusher-header"));
+    let form = format!("{fields}&token={}", token("pusher-form"));
+    let object = json!({"socket_id": "1.2", "channel_name": "private-a", "token": token("json")});
+    let own = format!("origin: http://{edge}");
+    for (method, target, header, body) in [
+        ("GET", &*target, "x: y", ""),
+        ("GET", &*format!("{target}&callback=f"), "x: y", ""),
+        ("POST", "/pusher/auth", &cookie, fields),
+        ("POST", "/pusher/auth", &bearer, fields),
+        ("POST", "/pusher/user-auth", "x: y", &form),
+        (
+            "POST",
+            "/pusher/auth",
+            "content-type: application/json",
+            &object.to_string(),
+        ),
+        ("POST", "/apps/1/events", &bearer, &form),
+    ] {
+        ask(edge, method, target, &[&own, header], body).await;
+    }
+}
 
 /// Brings a token by every door, good and bad, and returns them all.
 async fn by_every_door(edge: std::net::SocketAddr) -> Vec<String> {
@@ -63,6 +91,7 @@ async fn by_every_door(edge: std::net::SocketAddr) -> Vec<String> {
         )
         .await;
         raw.write(b"\0\r\n\r\n").await;
+        for_pusher(edge, token).await;
     }
     shown
 }
@@ -73,7 +102,9 @@ async fn no_log_line_holds_a_token_or_secret() {
         let (edge, control) = (free_address(), free_address());
         let settings = format!(
             "edge.token_in_query = true\nlog.level = \"trace\"\nlog.format = \"{format}\"\n\
-             control.keys = [{{ name = \"k\", secret = \"{KEY}\", scopes = [\"admin\"] }}]"
+             control.keys = [{{ name = \"k\", secret = \"{KEY}\", scopes = [\"admin\"] }}]\n\
+             auth.cookie = \"pogo\"\n\
+             pusher.apps = [{{ id = \"1\", key = \"{APP_KEY}\", secret = \"{APP_SECRET}\" }}]"
         );
         let text = whole(edge, &settings).replace(
             "control.listen = \"127.0.0.1:0\"",
@@ -95,7 +126,7 @@ async fn no_log_line_holds_a_token_or_secret() {
             "the log tells everything: {} bytes",
             log.len()
         );
-        for secret in [SECRET, KEY, WRONG] {
+        for secret in [SECRET, KEY, WRONG, APP_SECRET] {
             assert!(!log.contains(secret), "{secret} is in the log");
         }
         for token in shown {

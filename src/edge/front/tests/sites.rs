@@ -92,6 +92,21 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     assert_eq!(status(&edge.ask(head).await), 408);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_keeps_nobody_out_for_long() {
+    let mut edge = Edge::start(Config {
+        max_handshakes: 1,
+        body_deadline: Duration::from_secs(600),
+        ..Config::default()
+    })
+    .await;
+    let mut slow = edge.connect().await;
+    let head = "POST /site/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nfour";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    edge.open(&upgrade("")).await;
+    assert_eq!(status(&read_answer(&mut slow).await), 408);
+}
+
 #[tokio::test]
 async fn requests_to_a_site_count_for_their_address() {
     let limits = crate::limits::Config {
