@@ -275,6 +275,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         limits: limits.clone(),
         authenticator: authenticator.clone(),
         revocations,
+        shared: shared.clone(),
         metrics: metrics.clone(),
     };
     let front = Arc::new(Front::new(config.edge.clone(), services)?);

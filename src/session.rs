@@ -1,12 +1,17 @@
 //! What one client may do next: a machine without I/O and without a clock of its own. Bytes,
 //! outcomes and deadlines go in, effects come out; the worker carries them out in order.
 //!
-//! The machine of the native protocol is [`native`].
+//! There is one for each protocol, [`native`] and [`pusher`], with the same face to the worker.
 
+mod machine;
 mod native;
+mod pusher;
+mod refusals;
+mod settings;
 mod subscriptions;
 
-pub use self::native::Session;
+pub use self::machine::Session;
+pub use self::settings::{PusherSettings, Settings};
 pub use crate::protocol::Message;
 
 use std::net::IpAddr;
@@ -16,7 +21,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::auth::pusher::Apps;
+use crate::auth::pusher::{App, Apps};
 use crate::auth::{Grant, Revocations};
 use crate::broker::{Accepted, HistoryPage, HistoryQuery, Member, Members};
 use crate::channel::{ChannelName, Rules};
@@ -41,84 +46,18 @@ pub struct Shared {
     pub metrics: Metrics,
 }
 
-/// What governs a session.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether a session must hold a token within `auth_deadline`.
-    pub auth_required: bool,
-    /// How long a session may stay without one.
-    pub auth_deadline: Duration,
-    /// How long after `exp` a token still counts.
-    pub leeway: Duration,
-    /// How long before `exp` the client is told.
-    pub expiry_warning: Duration,
-    /// How often the server pings; a ping without any answer for as long closes with 4202.
-    pub ping_interval: Duration,
-    /// Most channels a session may be on.
-    pub max_channels: usize,
-    /// Half of this is the most a recovery may bring, in bytes.
-    pub mailbox_bytes: usize,
-    /// So many commands over the rate, without a pause of `refusal_pause`, close with 4102.
-    pub max_refusals: u32,
-    /// Without a refusal for so long, counting begins anew.
-    pub refusal_pause: Duration,
-    /// Of Pusher sessions only.
-    pub pusher: PusherSettings,
-}
-
-/// What governs a Pusher session beside that.
-#[derive(Debug, Clone)]
-pub struct PusherSettings {
-    /// After so long without a word the client is pinged.
-    pub activity_timeout: Duration,
-    /// Then it is closed after so long.
-    pub pong_timeout: Duration,
-    /// Longest data of an event.
-    pub max_event_bytes: usize,
-    /// Most client events of one connection.
-    pub client_events_per_second: u32,
-    /// Most members of a presence channel.
-    pub max_members: usize,
-    /// Longest `user_info`.
-    pub max_user_info_bytes: usize,
-    /// Most users that a signed-in user watches.
-    pub max_watchlist: usize,
-}
-
-impl Default for PusherSettings {
-    fn default() -> Self {
-        Self {
-            activity_timeout: Duration::from_secs(120),
-            pong_timeout: Duration::from_secs(30),
-            max_event_bytes: 10 * 1024,
-            client_events_per_second: 10,
-            max_members: 100,
-            max_user_info_bytes: 1024,
-            max_watchlist: 100,
-        }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            auth_required: true,
-            auth_deadline: Duration::from_secs(10),
-            leeway: Duration::from_secs(5),
-            expiry_warning: Duration::from_secs(30),
-            ping_interval: Duration::from_secs(25),
-            max_channels: 1000,
-            mailbox_bytes: 1024 * 1024,
-            max_refusals: 100,
-            refusal_pause: Duration::from_secs(10),
-            pusher: PusherSettings::default(),
-        }
-    }
-}
-
 /// How a session begins.
 #[derive(Debug)]
-pub struct Opening {
+pub enum Opening {
+    /// Of the native protocol.
+    Native(NativeOpening),
+    /// Of Pusher's.
+    Pusher(PusherOpening),
+}
+
+/// How a native session begins.
+#[derive(Debug)]
+pub struct NativeOpening {
     /// Its id.
     pub id: SessionId,
     /// The client's address.
@@ -127,6 +66,19 @@ pub struct Opening {
     pub encoding: Encoding,
     /// What the handshake's token granted.
     pub grant: Option<Grant>,
+}
+
+/// How a Pusher session begins.
+#[derive(Debug)]
+pub struct PusherOpening {
+    /// Its id, which is the socket's.
+    pub id: SessionId,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The app whose key stands in the URL.
+    pub app: Arc<App>,
+    /// The protocol's version; the oldest clients do not say.
+    pub version: Option<u8>,
 }
 
 /// Where a subscription lies in its worker's table; only the worker reads it.

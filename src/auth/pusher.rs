@@ -84,7 +84,8 @@ impl App {
 }
 
 impl Subject<'_> {
-    fn text(self, id: SessionId) -> String {
+    /// What is signed.
+    pub fn text(self, id: SessionId) -> String {
         match self {
             Self::Channel {
                 channel,

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::auth::Grant;
+use crate::auth::pusher::App;
 use crate::code::CloseCode;
 use crate::limits::ConnectionPermit;
 use crate::protocol::Encoding;
@@ -19,7 +21,7 @@ pub struct Connection {
     pub early: Bytes,
     /// The client's address, normalised, as believed through proxies.
     pub address: IpAddr,
-    /// What the subprotocol chose.
+    /// What the subprotocol chose, or the path.
     pub encoding: Encoding,
     /// Whether permessage-deflate was negotiated.
     pub deflate: bool,
@@ -47,7 +49,9 @@ pub enum Credential {
     None,
     /// A good one.
     Granted(Grant),
-    /// A bad one that came where a browser could only read a close code: close with it at once.
+    /// The key of a Pusher app, and the protocol's version, where it was given.
+    App(Arc<App>, Option<u8>),
+    /// A bad one (for Pusher: key or version) that came where a browser could only read a close code: close with it at once.
     Refused(CloseCode),
 }
 

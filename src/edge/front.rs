@@ -5,6 +5,8 @@
 //! WebSocket's handshake must be in order and its origin allowed before it costs the address
 //! anything, and has its slot before its token is looked at.
 
+mod apps;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::code::CloseCode;
 use crate::limits::{self, ConnectionPermit, Limits, TrustedProxies};
 use crate::metrics::{Metrics, ProtocolLabel};
 use crate::protocol::Encoding;
+use crate::session::Shared;
 
 /// What the front half works with.
 #[derive(Clone)]
@@ -37,6 +40,8 @@ pub struct FrontServices {
     pub sessions: Arc<dyn Sessions>,
     /// Who answers plain HTTP; the first that has a path.
     pub sites: Vec<Arc<dyn Site>>,
+    /// What Pusher sessions need to begin.
+    pub shared: Arc<Shared>,
     pub metrics: Metrics,
 }
 
@@ -80,7 +85,7 @@ impl Front {
             .set_bound("handshakes", config.max_handshakes);
         let body = config.max_body_bytes;
         services.metrics.set_bound("edge.max_body_bytes", body);
-        for encoding in &config.encodings {
+        for encoding in config.encodings.iter().chain([&Encoding::Pusher]) {
             let protocol = encoding.subprotocol();
             let _ = services
                 .metrics
@@ -148,6 +153,10 @@ impl Front {
                 let (answer, ticket) = self.upgrade(&head, address).await?;
                 Ok((answer, Some(Upgraded::Session(ticket))))
             }
+            path if upgrade && let Some(key) = apps::key_of(path) => {
+                let (answer, ticket) = self.upgrade_app(&head, key, address)?;
+                Ok((answer, Some(Upgraded::Session(ticket))))
+            }
             path if upgrade && fallback::is_websocket(path) => {
                 let (handshake, receiving) = self.open_sockjs(&head, address)?;
                 let answer = response::switching(&handshake);
@@ -161,6 +170,7 @@ impl Front {
                 })?;
                 let answer = match path {
                     "/" | "/ws" => self.plain(&head),
+                    path if apps::key_of(path).is_some() => self.plain(&head),
                     _ => self.ask_site(head, body, address).await.unwrap_or(NOTHING),
                 };
                 Ok((answer?, None))
@@ -268,7 +278,7 @@ impl Front {
 
 const NOTHING: Result<Answer, Refusal> = Err(Refusal::new(
     StatusCode::NOT_FOUND,
-    "Nothing here; WebSockets are at `/` and `/ws`.",
+    "Nothing here; WebSockets are at `/`, `/ws` and, for Pusher's clients, `/app/{key}`.",
 ));
 const DENIED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "This address is denied.");
 

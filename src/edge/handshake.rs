@@ -56,8 +56,25 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     lists(headers, &UPGRADE, "websocket") && lists(headers, &CONNECTION, "upgrade")
 }
 
-/// Checks the head of a request that asks for a WebSocket.
+/// Checks the head of a request that asks for a WebSocket of the native protocol.
 pub(super) fn examine(
+    head: &Parts,
+    config: &Config,
+    origins: &Origins,
+) -> Result<Handshake, Refusal> {
+    let plain = examine_app(head, config, origins)?;
+    let offer = Offer::read(&head.headers, config)?;
+    Ok(Handshake {
+        encoding: offer.encoding,
+        subprotocol: offer.subprotocol,
+        token: token(head, offer.token, config.token_in_query)?,
+        ..plain
+    })
+}
+
+/// Checks the head of a request that asks for a WebSocket of Pusher's protocol, which knows no
+/// subprotocols and no tokens.
+pub(super) fn examine_app(
     head: &Parts,
     config: &Config,
     origins: &Origins,
@@ -91,13 +108,12 @@ pub(super) fn examine(
         ));
     };
     check_origin(headers, host, origins)?;
-    let offer = Offer::read(headers, config)?;
     Ok(Handshake {
         accept: derive_accept_key(key),
-        encoding: offer.encoding,
-        subprotocol: offer.subprotocol,
+        encoding: Encoding::Pusher,
+        subprotocol: None,
         extensions: extensions(headers, config)?,
-        token: token(head, offer.token, config.token_in_query)?,
+        token: Token::Absent,
     })
 }
 

@@ -63,6 +63,15 @@ pub(super) enum Standing {
 pub struct NotAnOrigin(Box<str>);
 
 impl Origins {
+    /// Whose pages may connect as Pusher's clients, who bring no cookie's rights along: where none
+    /// are listed, everyone's.
+    pub fn for_pusher(&self) -> Self {
+        match self {
+            Self::Same => Self::Listed(vec![OriginRule::Any]),
+            Self::Listed(rules) => Self::Listed(rules.clone()),
+        }
+    }
+
     /// Whether a page of `origin` (the header's bytes) may connect to the server that it called
     /// `host` (the Host header).
     pub fn allow(&self, origin: &[u8], host: &str) -> bool {

@@ -15,7 +15,9 @@ mod write;
 pub use header::{FrameHeader, Opcode, header};
 pub use mask::unmask;
 pub use server::{Outgoing, ServerFrames, Unknown, put_client_frame};
-pub use write::{close_frame, close_reply, compressed, payload, ping_frame, pong_frame};
+pub use write::{
+    close_frame, close_frame_of, close_reply, compressed, payload, ping_frame, pong_frame,
+};
 
 use std::fmt;
 use std::sync::Arc;

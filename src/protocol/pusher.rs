@@ -10,4 +10,4 @@ mod encode;
 mod tests;
 
 pub use decode::{Frame, Identity, Malformed, SignIn, Subscribe, User};
-pub use encode::{Event, encode, encode_publication};
+pub use encode::{Event, encode, encode_close, encode_publication};

@@ -19,13 +19,15 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::pending::Pending;
 use self::timers::Timers;
+use super::refusals::Refusals;
 use super::subscriptions::{self, Subscriptions};
 use super::{
-    Effect, JoinRequest, Joined, Message, NoGrant, Opening, Operation, Outcome, Settings, Shared,
+    Effect, JoinRequest, Joined, Message, NativeOpening, NoGrant, Operation, Outcome, Settings,
+    Shared,
 };
 use crate::auth::Grant;
 use crate::clock::Now;
@@ -49,9 +51,7 @@ pub struct Session {
     timers: Timers,
     /// Since the Unix epoch.
     connected_at: Duration,
-    /// Commands over the rate without a pause.
-    refusals: u32,
-    refused_at: Option<Instant>,
+    refusals: Refusals,
 }
 
 /// How far a session has come.
@@ -68,7 +68,12 @@ enum Stage {
 impl Session {
     /// Begins a session. With a grant it checks revocations (the worker registers it first),
     /// joins the token's channels and then says welcome; without one it says welcome at once.
-    pub fn open(shared: Arc<Shared>, opening: Opening, now: Now, out: &mut Vec<Effect>) -> Self {
+    pub fn open(
+        shared: Arc<Shared>,
+        opening: NativeOpening,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Self {
         let timers = Timers::new(opening.id, &shared.settings.load(), now);
         let mut session = Self {
             shared,
@@ -81,8 +86,7 @@ impl Session {
             pending: None,
             timers,
             connected_at: now.unix,
-            refusals: 0,
-            refused_at: None,
+            refusals: Refusals::default(),
         };
         session.begin(now, out);
         session

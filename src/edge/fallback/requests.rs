@@ -18,7 +18,7 @@ use super::receiver::{Family, Receiver};
 use super::session::{Pending, Session};
 use super::{answer, sockjs, wire};
 use crate::edge::response::{self, Answer, Refusal};
-use crate::edge::{Connection, Credential, Front, Origins, Page, Stream};
+use crate::edge::{Connection, Front, Origins, Page, Stream};
 use crate::protocol::Encoding;
 
 /// What the kernel takes for a session on its way to or from its worker, about twice that.
@@ -167,7 +167,6 @@ impl Front {
         let Some(Pending { address, permit }) = session.take_pending() else {
             return Ok(());
         };
-        let _ = (key, query);
         let (ours, theirs) = line().map_err(|error| {
             tracing::warn!(%error, "no line to a worker");
             session.abandon();
@@ -179,7 +178,7 @@ impl Front {
             address,
             encoding: Encoding::Pusher,
             deflate: false,
-            credential: Credential::None,
+            credential: self.app_credential(key, query),
             permit,
         };
         if self.services.sessions.adopt(connection).is_err() {

@@ -18,9 +18,9 @@ use super::requests::{FULL, UNKNOWN};
 use super::session::{Pending, Receiving, Session};
 use super::wire;
 use crate::code::CloseCode;
+use crate::edge::Front;
 use crate::edge::handshake::{self, Handshake};
 use crate::edge::response::Refusal;
-use crate::edge::{Front, OriginRule, Origins};
 use crate::protocol::frame::{self, FrameReader, Incoming, Limits};
 use crate::session_id::SessionId;
 
@@ -39,11 +39,8 @@ impl Front {
         head: &Parts,
         address: IpAddr,
     ) -> Result<(Handshake, Receiving), Refusal> {
-        let origins = match &*self.origins() {
-            Origins::Same => Origins::Listed(vec![OriginRule::Any]),
-            listed => listed.clone(),
-        };
-        let mut handshake = handshake::examine(head, &self.config, &origins)?;
+        let origins = self.origins().for_pusher();
+        let mut handshake = handshake::examine_app(head, &self.config, &origins)?;
         handshake.extensions = None;
         let permit = self.admit(address)?;
         // No path can spell this name.

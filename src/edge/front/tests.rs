@@ -18,7 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::auth::pusher::{App, Apps};
 use crate::auth::{self, IssuerConfig, KeySource, SigningKey};
+use crate::channel::Rules;
 use crate::edge::{Connection, Stream};
 
 const SECRET: &[u8] = b"a secret that is long enough for HS256";
@@ -85,6 +87,13 @@ impl Edge {
             revocations: Arc::default(),
             sessions: Arc::clone(&shelf) as Arc<dyn Sessions>,
             sites: vec![Arc::new(sites::Echo)],
+            shared: Arc::new(Shared {
+                rules: ArcSwap::from_pointee(Rules::new(Vec::new(), false)),
+                revocations: Arc::default(),
+                apps: ArcSwap::from_pointee(Apps::new([App::new("1", "app", "secret")])),
+                settings: ArcSwap::default(),
+                metrics: metrics.clone(),
+            }),
             metrics,
         };
         let front = Arc::new(Front::new(config, services).unwrap());

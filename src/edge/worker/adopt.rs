@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use mio::{Interest, Token};
 
 use super::client::{Client, Phase};
@@ -13,11 +14,15 @@ use crate::edge::connection::{Connection, Credential};
 use crate::event_log::EventKind;
 use crate::metrics::{CodeLabel, ProtocolLabel};
 use crate::protocol::frame::{self, FrameReader};
-use crate::session::{Effect, Opening, Session};
+use crate::protocol::{Encoding, pusher};
+use crate::session::{Effect, NativeOpening, Opening, PusherOpening, Session};
 use crate::session_id::SessionId;
 
 /// The label of connections that ended without a close frame (RFC 6455, 7.1.5).
-const LOST: u16 = 1006;
+const LOST: Label = (1006, "");
+
+/// A close code as it is counted, and its name, where it has one.
+pub(super) type Label = (u16, &'static str);
 
 impl Worker {
     /// Takes a connection over and begins its session.
@@ -57,23 +62,33 @@ impl Worker {
         // The address may have been denied since the handshake began; from here on a denial finds
         // the session.
         let denied = self.services.limits.denied().is_denied(address, self.now);
-        let grant = match credential {
+        let native = |grant| {
+            Opening::Native(NativeOpening {
+                id,
+                address,
+                encoding,
+                grant,
+            })
+        };
+        let opening = match credential {
             _ if denied => return self.turn_away(key, CloseCode::Forbidden),
             Credential::Refused(code) => return self.turn_away(key, code),
-            Credential::Granted(grant) => Some(grant),
-            Credential::None => None,
+            Credential::Granted(grant) => native(Some(grant)),
+            Credential::None => native(None),
+            Credential::App(app, version) => Opening::Pusher(PusherOpening {
+                id,
+                address,
+                app,
+                version,
+            }),
         };
         self.by_id.insert(id, key);
         self.log(EventKind::Connected, id, None, None);
         // The session is registered: from here on a revocation finds it.
-        let opening = Opening {
-            id,
-            address,
-            encoding,
-            grant,
-        };
         let session = Session::open(self.shared.clone(), opening, self.now, &mut self.effects);
-        self.clients[key as usize].session = Some(session);
+        let client = &mut self.clients[key as usize];
+        client.counts = session.counts();
+        client.session = Some(session);
         self.carry_out(key);
         if !early.is_empty() {
             self.feed(key, &mut early.to_vec());
@@ -85,7 +100,8 @@ impl Worker {
 
     /// Closes a connection that never had a session.
     fn turn_away(&mut self, key: u32, code: CloseCode) {
-        self.count_disconnect(code.wire().0);
+        let encoding = self.clients[key as usize].encoding;
+        self.count_disconnect(number(code, encoding).0);
         self.close(key, code);
     }
 
@@ -103,12 +119,17 @@ impl Worker {
     /// Ends the session and sends a close frame, after what is queued unless the code says that
     /// the client shall have nothing more.
     pub(super) fn close(&mut self, key: u32, code: CloseCode) {
-        self.close_with(
-            key,
-            frame::close_frame(code),
-            code.wire().0,
-            drops_queue(code),
-        );
+        let Some(client) = self.clients.get(key as usize) else {
+            return;
+        };
+        let (number, reason) = number(code, client.encoding);
+        let farewell = match &client.session {
+            Some(session) => session.farewell(code),
+            None if client.encoding == Encoding::Pusher => pusher::encode_close(code),
+            None => None,
+        };
+        let frames = (farewell, frame::close_frame_of(number, reason));
+        self.close_with(key, frames, (number, code.wire().1), drops_queue(code));
     }
 
     /// The client said goodbye: so do we.
@@ -116,13 +137,20 @@ impl Worker {
         // A client's own code is no label: there are too many.
         self.close_with(
             key,
-            frame::close_reply(code),
-            CloseCode::Normal.wire().0,
+            (None, frame::close_reply(code)),
+            CloseCode::Normal.wire(),
             true,
         );
     }
 
-    fn close_with(&mut self, key: u32, frame: bytes::Bytes, label: u16, drop_queue: bool) {
+    /// The first of the frames, where there is one, says why to who does not read the second.
+    fn close_with(
+        &mut self,
+        key: u32,
+        (farewell, close): (Option<Bytes>, Bytes),
+        label: Label,
+        drop_queue: bool,
+    ) {
         let until = self.now.instant + CLOSE_LINGER;
         let Some(client) = self.clients.get_mut(key as usize) else {
             return;
@@ -136,13 +164,11 @@ impl Worker {
         if drop_queue {
             client.mailbox.clear();
         }
-        client.mailbox.push(
-            Entry {
-                frame,
-                kind: Kind::Reply,
-            },
-            &mut self.spare_rings,
-        );
+        for frame in farewell.into_iter().chain([close]) {
+            let kind = Kind::Reply;
+            let entry = Entry { frame, kind };
+            client.mailbox.push(entry, &mut self.spare_rings);
+        }
         self.mailbox_bytes = self.mailbox_bytes + client.mailbox.bytes() - before;
         self.mark_dirty(key);
         self.end_session(key, label);
@@ -177,7 +203,7 @@ impl Worker {
     }
 
     /// The session leaves everything; the connection may live on to send its close frame.
-    fn end_session(&mut self, key: u32, label: u16) {
+    fn end_session(&mut self, key: u32, label: Label) {
         let Some(client) = self.clients.get_mut(key as usize) else {
             return;
         };
@@ -205,8 +231,16 @@ impl Worker {
             }
         }
         self.by_id.remove(&id);
-        self.count_disconnect(label);
+        self.count_disconnect(label.0);
         self.log(EventKind::Disconnected, id, None, Some(label));
+    }
+}
+
+/// What `code` is on the wire, with its reason.
+fn number(code: CloseCode, encoding: Encoding) -> (u16, &'static str) {
+    match encoding {
+        Encoding::Pusher => code.pusher(),
+        Encoding::Json => code.wire(),
     }
 }
 

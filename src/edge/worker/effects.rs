@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Worker;
+use super::adopt::Label;
 use super::client::{InFlight, Phase};
 use super::mailbox::{Entry, Kind};
 use super::operations::{self, Entered, Finished, Joining};
@@ -325,21 +326,15 @@ impl Worker {
         kind: EventKind,
         session: SessionId,
         channel: Option<&ChannelName>,
-        code: Option<u16>,
+        label: Option<Label>,
     ) {
         let channel = channel.cloned();
         let details = Details {
             session: Some(session),
             channel,
-            code,
-            reason: code.and_then(close_reason),
+            code: label.map(|(number, _)| number),
+            reason: label.and_then(|(_, name)| (!name.is_empty()).then(|| name.into())),
         };
         self.services.node.hub().events().record(kind, details);
     }
-}
-
-/// The name of our own close code, `None` where it has none.
-fn close_reason(code: u16) -> Option<Box<str>> {
-    let (_, name) = CloseCode::of(code)?.wire();
-    (!name.is_empty()).then(|| name.into())
 }

@@ -286,10 +286,10 @@ fn frames_from_the_server() {
         [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]
     );
     for code in CloseCode::ALL {
-        let frame = close_frame(code);
-        assert_eq!(
-            read(&raw(0x88, &frame[2..])).0,
-            [Got::Close(Some(code.wire().0))]
-        );
+        for (number, reason) in [code.wire(), code.pusher()] {
+            let frame = close_frame_of(number, reason);
+            let read = read(&raw(0x88, &frame[2..])).0;
+            assert_eq!(read, [Got::Close(Some(number))]);
+        }
     }
 }

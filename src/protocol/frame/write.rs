@@ -8,7 +8,12 @@ use crate::code::CloseCode;
 /// A close frame with `code`'s number and, as the reason, its name.
 pub fn close_frame(code: CloseCode) -> Bytes {
     let (number, name) = code.wire();
-    frame(Opcode::Close, &[&number.to_be_bytes(), name.as_bytes()])
+    close_frame_of(number, name)
+}
+
+/// A close frame with this number and reason.
+pub fn close_frame_of(number: u16, reason: &'static str) -> Bytes {
+    frame(Opcode::Close, &[&number.to_be_bytes(), reason.as_bytes()])
 }
 
 /// The answer to a client's close frame: the same code (RFC 6455 section 5.5.1).

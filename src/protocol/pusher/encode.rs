@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::channel::SIGNED_IN;
+use crate::code::CloseCode;
 use crate::protocol::json::text::{self, Out, Write};
 use crate::publication::{Form, Publication};
 use crate::session_id::SessionId;
@@ -146,6 +147,14 @@ pub fn encode(event: &Event<'_>) -> Bytes {
         }
     };
     frame(name, channel, &data, Form::Json)
+}
+
+/// What is said before a close frame with `code` to a client that may not read it; `None`: the
+/// code is WebSocket's own.
+pub fn encode_close(code: CloseCode) -> Option<Bytes> {
+    let (number, message) = code.pusher();
+    let code = Some(number);
+    (number >= 4000).then(|| encode(&Event::Error { code, message }))
 }
 
 /// The whole WebSocket frame of a push, not compressed.

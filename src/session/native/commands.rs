@@ -106,15 +106,7 @@ impl Session {
     /// One more command over the rate; a client that goes on and on is closed.
     fn count_refusal(&mut self, now: Now, out: &mut Vec<Effect>) {
         let settings = self.shared.settings.load();
-        let pause = self
-            .refused_at
-            .map(|at| now.instant.saturating_duration_since(at));
-        if pause.is_some_and(|pause| pause >= settings.refusal_pause) {
-            self.refusals = 0;
-        }
-        self.refused_at = Some(now.instant);
-        self.refusals += 1;
-        if self.refusals >= settings.max_refusals {
+        if self.refusals.count(&settings, now) {
             self.close(CloseCode::RateLimited, out);
         }
     }

@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::Session;
 use super::*;
 use crate::auth::Capabilities;
 use crate::broker::Retained;
@@ -40,7 +41,7 @@ enum Seen {
 /// A session with its surroundings.
 #[derive(Debug)]
 struct Rig {
-    session: Session,
+    session: super::Session,
     shared: Arc<Shared>,
     now: Now,
 }
@@ -171,7 +172,7 @@ impl Rig {
             instant: Instant::now(),
             unix: Duration::from_secs(START),
         };
-        let opening = Opening {
+        let opening = NativeOpening {
             id: SessionId::random().unwrap(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             encoding: Encoding::Json,

@@ -17,14 +17,14 @@ fn offered(token: &str) -> String {
 fn subject(connection: &Connection) -> Option<&str> {
     match &connection.credential {
         Credential::Granted(grant) => grant.subject.as_deref(),
-        Credential::None | Credential::Refused(_) => None,
+        Credential::None | Credential::Refused(_) | Credential::App(..) => None,
     }
 }
 
 fn refused(connection: &Connection) -> Option<CloseCode> {
     match connection.credential {
         Credential::Refused(code) => Some(code),
-        Credential::None | Credential::Granted(_) => None,
+        Credential::None | Credential::Granted(_) | Credential::App(..) => None,
     }
 }
 

@@ -49,7 +49,8 @@ fn every_frame_of_the_server_in_the_reference_is_json_of_its_shape() {
 
 #[test]
 fn the_close_codes_are_all_there() {
-    for code in CloseCode::ALL {
+    let native = |code: &CloseCode| !matches!(code, CloseCode::Unsupported | CloseCode::NoVersion);
+    for code in CloseCode::ALL.into_iter().filter(native) {
         let (number, name) = code.wire();
         let row = if name.is_empty() {
             format!("| {number} | |")

@@ -1,0 +1,90 @@
+//! What the server does to a session of its own accord.
+
+use super::join::Subscribing;
+use super::{Effect, Identity, Session, send};
+use crate::channel::{ChannelKind, ChannelName};
+use crate::clock::Now;
+use crate::protocol::pusher::Event;
+use crate::publication::Form;
+
+impl Session {
+    /// Subscribes it as the server's decision, whatever rules and signatures say; the client sees
+    /// subscription_succeeded. False: it is there already, may hold no more channels, or is
+    /// closing. Not while busy (false too).
+    pub fn server_subscribe(
+        &mut self,
+        channel: ChannelName,
+        _now: Now,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let taken = self.subscriptions.contains(channel.as_str()) || self.room() == 0;
+        if taken || self.is_busy() || self.closed {
+            return false;
+        }
+        let present = ChannelKind::of(channel.as_str()) == ChannelKind::Presence;
+        let member = present.then(|| match self.credentials.user() {
+            Some(user) => user.identity.clone(),
+            None => Identity {
+                id: self.id.to_string().into(),
+                info: None,
+            },
+        });
+        self.join(
+            Subscribing {
+                channel,
+                member,
+                by_server: true,
+            },
+            out,
+        );
+        true
+    }
+
+    /// Unsubscribes it; the client sees a `pusher:subscription_error` with the reason. False: it
+    /// was not there.
+    pub fn server_unsubscribe(
+        &mut self,
+        channel: &str,
+        reason: &str,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        if self.closed || !self.leave(channel, out) {
+            return false;
+        }
+        let told = Event::NotSubscribed {
+            channel,
+            kind: "Unsubscribed",
+            error: reason,
+            status: 403,
+        };
+        send(&told, out);
+        true
+    }
+
+    /// An event of its own, from the server.
+    pub fn server_send(&mut self, event: &str, data: &[u8], out: &mut Vec<Effect>) {
+        if self.closed {
+            return;
+        }
+        let push = Event::Push {
+            event,
+            channel: None,
+            data,
+            form: Form::Json,
+        };
+        send(&push, out);
+    }
+
+    /// The session ends, for whatever reason: leaves every channel. Only [`Self::resume`] may
+    /// follow, where an operation is under way.
+    pub fn end(&mut self, out: &mut Vec<Effect>) {
+        self.closed = true;
+        for (channel, subscription) in self.subscriptions.take() {
+            out.push(Effect::Leave {
+                channel,
+                slot: subscription.slot,
+                present: subscription.present,
+            });
+        }
+    }
+}
