@@ -193,3 +193,53 @@ async fn it_knows_itself_and_sweeps_until_told() {
     stop.send(()).unwrap();
     running.await.unwrap();
 }
+
+#[test]
+fn webhooks_are_told_of_clients_events_that_were_accepted() {
+    let (node, _) = node(1);
+    let mut reader = node.hub().notices().reader().unwrap();
+    let by_client = |data: &str| NewPublication {
+        form: Form::Client,
+        exclude: "1.2".parse().ok(),
+        user: Some("ann".into()),
+        idempotency: Some("once".into()),
+        ..publication("presence-a", data)
+    };
+    let publish = |publication| {
+        let published = node.publish(publication).now_or_never();
+        published.unwrap().unwrap();
+    };
+    publish(by_client("0"));
+    assert!(reader.is_empty(), "nobody wants to know");
+    node.hub().notices().want([NoticeKind::ClientEvent]);
+    let first = NewPublication {
+        idempotency: None,
+        ..by_client("1")
+    };
+    publish(first);
+    // Not the same again, nor what others publish.
+    publish(by_client("0"));
+    publish(publication("presence-a", "2"));
+    let mut notices = vec![];
+    reader.read(&mut notices, 10).now_or_never().unwrap();
+    let [Notice { channel, news }] = &notices[..] else {
+        panic!("one: {notices:?}");
+    };
+    let News::ClientEvent {
+        event,
+        data,
+        session,
+        user,
+    } = news
+    else {
+        panic!("{news:?}");
+    };
+    assert_eq!(
+        (channel, &**event, &data[..]),
+        (&name("presence-a"), "e", &b"1"[..])
+    );
+    assert_eq!(
+        (session.to_string(), user.as_deref()),
+        ("1.2".to_owned(), Some("ann"))
+    );
+}
