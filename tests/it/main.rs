@@ -31,6 +31,7 @@ mod process;
 mod proxies;
 mod pusher_api;
 mod pusher_auth;
+mod pusher_live;
 mod race;
 mod sessions;
 mod slow;
