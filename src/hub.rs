@@ -115,7 +115,7 @@ pub struct Hub {
     config: Config,
     metrics: Metrics,
     events: Arc<EventLog>,
-    notices: Notices,
+    notices: Arc<Notices>,
     workers: [OnceLock<Arc<dyn Worker>>; MAX_WORKERS],
     interests: Interests,
     watchers: Watchers,
@@ -142,7 +142,7 @@ impl Hub {
         });
         Self {
             events: Arc::new(EventLog::new(config.events)),
-            notices: Notices::new(config.notices, config.notice_bytes, &metrics),
+            notices: Arc::new(Notices::new(config.notices, config.notice_bytes, &metrics)),
             watchers: Watchers::default(),
             deflater: Arc::new(Deflater::new(config.compression_min_bytes, &metrics)),
             budget,
@@ -220,7 +220,7 @@ impl Hub {
     }
 
     /// What webhooks are told of.
-    pub fn notices(&self) -> &Notices {
+    pub fn notices(&self) -> &Arc<Notices> {
         &self.notices
     }
 

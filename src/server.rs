@@ -241,14 +241,15 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let dev = config.dev.is_some();
     let revocations = Arc::new(Revocations::default());
     apps::warn_of_ids(&config.apps);
+    let hub = Arc::new(Hub::new(config.hub.clone(), metrics.clone()));
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
         revocations: revocations.clone(),
         apps: ArcSwap::from_pointee(config.apps.clone()),
         settings: ArcSwap::from_pointee(config.session.clone()),
+        notices: hub.notices().clone(),
         metrics: metrics.clone(),
     });
-    let hub = Arc::new(Hub::new(config.hub.clone(), metrics.clone()));
     let webhooks = Arc::new(Webhooks::new(config.webhooks.clone(), hub.clone())?);
     let rules = shared.clone();
     let broker = MemoryBroker::open(

@@ -27,6 +27,7 @@ use crate::broker::{Accepted, HistoryPage, HistoryQuery, Member, Members};
 use crate::channel::{ChannelName, Rules};
 use crate::code::{CloseCode, ErrorCode};
 use crate::metrics::Metrics;
+use crate::notice::Notices;
 use crate::protocol::{Encoding, Spelling};
 use crate::publication::{Form, Position};
 use crate::session_id::SessionId;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub apps: ArcSwap<Apps>,
     /// Settings that can change live.
     pub settings: ArcSwap<Settings>,
+    /// What webhooks are told of.
+    pub notices: Arc<Notices>,
     /// Where commands and expired publications are counted.
     pub metrics: Metrics,
 }

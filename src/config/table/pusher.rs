@@ -70,7 +70,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "pusher.apps[].webhooks[].events",
         EVENTS,
         "",
-        "Which events are sent there; empty: all",
+        "Which events are sent there; empty: all, subscription_count only with the app's setting of \
+         this name",
     )
     .live(),
     setting(

@@ -22,6 +22,7 @@ use crate::auth::pusher::{App, Apps};
 use crate::auth::{self, IssuerConfig, KeySource, SigningKey};
 use crate::channel::Rules;
 use crate::edge::{Connection, Stream};
+use crate::notice::Notices;
 
 const SECRET: &[u8] = b"a secret that is long enough for HS256";
 /// Beyond it a test has failed.
@@ -92,6 +93,7 @@ impl Edge {
                 revocations: Arc::default(),
                 apps: ArcSwap::from_pointee(Apps::new([App::new("1", "app", "secret")])),
                 settings: ArcSwap::default(),
+                notices: Arc::new(Notices::new(1, 0, &metrics)),
                 metrics: metrics.clone(),
             }),
             metrics,

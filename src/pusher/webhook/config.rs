@@ -80,14 +80,17 @@ pub struct Hook {
     pub app: Arc<App>,
     /// Where it goes.
     pub target: Target,
-    /// What it is told of; empty: of all.
+    /// What it is told of; empty: of all, and of counts where the app has them.
     pub kinds: Vec<NoticeKind>,
 }
 
 impl Hook {
     /// Whether it is told of `kind`.
     pub fn wants(&self, kind: NoticeKind) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&kind)
+        if self.kinds.is_empty() {
+            return kind != NoticeKind::SubscriptionCount || self.app.subscription_count;
+        }
+        self.kinds.contains(&kind)
     }
 
     /// Everything it is told of.
@@ -231,13 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn no_kinds_are_all_of_them() {
-        let hook = |kinds: &[NoticeKind]| Hook {
-            app: Arc::new(App::new("1", "key", "secret")),
-            target: Target::parse("http://a").unwrap(),
-            kinds: kinds.to_vec(),
+    fn no_kinds_are_all_of_them_but_counts_only_with_the_apps() {
+        let hook_of = |kinds: &[NoticeKind], subscription_count| {
+            let mut app = App::new("1", "key", "secret");
+            app.subscription_count = subscription_count;
+            Hook {
+                app: Arc::new(app),
+                target: Target::parse("http://a").unwrap(),
+                kinds: kinds.to_vec(),
+            }
         };
-        assert_eq!(hook(&[]).wanted().count(), NoticeKind::ALL.len());
+        let hook = |kinds: &[NoticeKind]| hook_of(kinds, false);
+        assert_eq!(hook_of(&[], true).wanted().count(), NoticeKind::ALL.len());
+        assert_eq!(hook(&[]).wanted().count(), NoticeKind::ALL.len() - 1);
+        assert!(!hook(&[]).wants(NoticeKind::SubscriptionCount));
+        let asked = [NoticeKind::SubscriptionCount];
+        assert!(hook(&asked).wants(NoticeKind::SubscriptionCount));
         let one = hook(&[NoticeKind::CacheMiss]);
         assert_eq!(one.wanted().collect::<Vec<_>>(), [NoticeKind::CacheMiss]);
     }

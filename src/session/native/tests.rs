@@ -82,12 +82,14 @@ fn rules() -> Rules {
 }
 
 fn shared(settings: Settings) -> Arc<Shared> {
+    let metrics = Metrics::new();
     Arc::new(Shared {
         rules: ArcSwap::from_pointee(rules()),
         revocations: Arc::default(),
         apps: ArcSwap::default(),
         settings: ArcSwap::from_pointee(settings),
-        metrics: Metrics::new(),
+        notices: Arc::new(Notices::new(100, 100_000, &metrics)),
+        metrics,
     })
 }
 

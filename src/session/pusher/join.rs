@@ -8,6 +8,7 @@ use crate::broker::{Member, Retained};
 use crate::channel::{ChannelKind, ChannelName};
 use crate::clock::Now;
 use crate::code::ErrorCode;
+use crate::notice::News;
 use crate::protocol::Spelling;
 use crate::protocol::pusher::Event;
 
@@ -132,7 +133,10 @@ impl Session {
                 data: &last.data,
                 form: last.form,
             },
-            None => Event::CacheMiss(channel),
+            None => {
+                self.shared.notices.tell(&wanted.channel, News::CacheMiss);
+                Event::CacheMiss(channel)
+            }
         };
         send(&held, out);
     }

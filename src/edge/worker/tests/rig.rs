@@ -105,6 +105,7 @@ impl Rig {
             .build()
             .unwrap();
         let metrics = Metrics::new();
+        let hub = Arc::new(Hub::new(crate::hub::Config::default(), metrics.clone()));
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(rules()),
             revocations: Arc::default(),
@@ -113,9 +114,9 @@ impl Rig {
                 mailbox_bytes: setup.config.mailbox_bytes,
                 ..setup.settings.clone()
             }),
+            notices: hub.notices().clone(),
             metrics: metrics.clone(),
         });
-        let hub = Arc::new(Hub::new(crate::hub::Config::default(), metrics.clone()));
         let broker = broker(&hub, &shared);
         let denied: Arc<limits::DenyList> = Arc::default();
         let node = runtime.block_on(Node::start(
