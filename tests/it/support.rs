@@ -12,7 +12,7 @@ mod token;
 
 pub use client::{Client, Connect};
 pub use control::{Control, publish_request};
-pub use hooks::{Hook, HookReceiver};
+pub use hooks::{Hook, HookReceiver, signature};
 pub use server::{TestServer, http_get};
 pub use token::{SECRET, Token, unix_now};
 

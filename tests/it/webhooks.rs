@@ -1,9 +1,11 @@
 //! Webhooks: a real receiver is told what happens on channels.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::process::{Process, free_address, whole};
-use crate::support::{Client, Hook, HookReceiver, TestServer, Token, eventually, unix_now};
+use crate::support::{
+    Client, Connect, Hook, HookReceiver, TestServer, Token, eventually, signature, unix_now,
+};
 
 const SECRET: &str = "the app's own secret";
 
@@ -271,4 +273,66 @@ async fn webhooks_change_while_it_runs_and_no_log_line_holds_what_is_secret() {
         let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{line:?}");
     }
+}
+
+/// A Pusher client on a channel, and its socket_id.
+async fn pusher(server: &TestServer, channel: &str, data: Option<&str>) -> (Client, String) {
+    let connect = Connect::new().path("/app/the-key?protocol=7");
+    let mut client = connect.protocols(&[]).open(server).await;
+    let hello = client.expect("pusher:connection_established").await;
+    let hello: Value = serde_json::from_str(hello["data"].as_str().unwrap()).unwrap();
+    let id = hello["socket_id"].as_str().unwrap().to_owned();
+    let signed = [Some(id.as_str()), Some(channel), data]
+        .into_iter()
+        .flatten();
+    let signed = signed.collect::<Vec<_>>().join(":");
+    let auth = format!("the-key:{}", signature(SECRET, signed.as_bytes()));
+    let mut subscribe = json!({"channel": channel, "auth": auth});
+    if let Some(data) = data {
+        subscribe["channel_data"] = json!(data);
+    }
+    let subscribe = json!({"event": "pusher:subscribe", "data": subscribe});
+    client.send(&subscribe).await;
+    client
+        .expect("pusher_internal:subscription_succeeded")
+        .await;
+    (client, id)
+}
+
+#[tokio::test]
+async fn pusher_clients_events_and_misses_are_told() {
+    let receiver = HookReceiver::start(&[]).await;
+    let server = TestServer::with(&settings(&receiver.url("/"), "")).await;
+    let user = r#"{"user_id": 7, "user_info": {"name": "Ann"}}"#;
+    let (mut ann, id) = pusher(&server, "presence-cache-room", Some(user)).await;
+    ann.expect("pusher:cache_miss").await;
+    for data in [json!({"x": [1, "a"]}), json!("text")] {
+        let event =
+            json!({"event": "client-moved", "channel": "presence-cache-room", "data": data});
+        ann.send(&event).await;
+    }
+    let (mut bob, other) = pusher(&server, "private-room", None).await;
+    bob.send(&json!({"event": "client-hi", "channel": "private-room", "data": {"y": 1}}))
+        .await;
+    let arrived = || async { (receiver.events().len() >= 7).then_some(()) };
+    eventually("all is told", arrived).await;
+    let events: Vec<Value> = receiver.seen().iter().flat_map(Hook::events).collect();
+    let room = "presence-cache-room";
+    let moved = |data: &str| {
+        json!({"name": "client_event", "channel": room, "event": "client-moved", "data": data,
+            "socket_id": id, "user_id": "7"})
+    };
+    assert_eq!(
+        json!(events),
+        json!([
+            {"name": "channel_occupied", "channel": room},
+            {"name": "member_added", "channel": room, "user_id": "7"},
+            {"name": "cache_miss", "channel": room},
+            moved(r#"{"x":[1,"a"]}"#),
+            moved("text"),
+            {"name": "channel_occupied", "channel": "private-room"},
+            {"name": "client_event", "channel": "private-room", "event": "client-hi",
+                "data": r#"{"y":1}"#, "socket_id": other},
+        ])
+    );
 }

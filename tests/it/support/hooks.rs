@@ -29,10 +29,7 @@ pub struct Hook {
 impl Hook {
     /// Whether it is signed with `secret`.
     pub fn is_signed(&self, secret: &str) -> bool {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let tag = hmac::sign(&key, &self.body);
-        let hex: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-        self.headers["x-pusher-signature"] == hex
+        self.headers["x-pusher-signature"] == signature(secret, &self.body)
     }
 
     pub fn json(&self) -> Value {
@@ -42,6 +39,13 @@ impl Hook {
     pub fn events(&self) -> Vec<Value> {
         self.json()["events"].as_array().unwrap().clone()
     }
+}
+
+/// The hex HMAC-SHA256 of `text`.
+pub fn signature(secret: &str, text: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, text);
+    tag.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A running receiver; ends when dropped.
