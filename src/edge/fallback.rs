@@ -6,6 +6,9 @@
 //! the client. So everything that holds for a session (limits, slow policy, revocation, expiry,
 //! drain, metrics) holds here by the same code, and what is here is a transport and nothing more.
 //!
+//! All requests of a session must reach the same node: in front of several, a load balancer keeps
+//! a client at one, by address or by the two parts of the path that name the session.
+//!
 //! What bounds it: a session takes the address's slot for a connection and a place among
 //! `pusher.fallback_sessions`; what waits for its client is `pusher.fallback_buffer_bytes` here and
 //! then the mailbox; one request receives at a time; a session from which nobody receives ends

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::body::Frame;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -147,12 +148,15 @@ impl Session {
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {
                     self.machine().on_deadline(Instant::now());
+                    // Who does not read must not hide that the worker has closed.
+                    if line.as_ref().is_some_and(is_closed) {
+                        self.read_rest(line.take().as_ref());
+                    }
                 }
                 ready = ready(line.as_ref(), interest) => {
                     let moved = ready.and_then(|()| self.move_bytes(line.as_ref()));
                     if moved.is_err() {
-                        self.machine().lose(Instant::now());
-                        line = None;
+                        self.read_rest(line.take().as_ref());
                     }
                 }
             }
@@ -205,6 +209,23 @@ impl Session {
         }
         Ok(())
     }
+
+    /// The worker has closed: takes what it said last, whatever room there is. The kernel's room
+    /// bounds it.
+    fn read_rest(&self, line: Option<&UnixStream>) {
+        let mut scratch = [0; READ_BYTES];
+        let mut machine = self.machine();
+        while let Some(Ok(read @ 1..)) = line.map(|line| line.try_read(&mut scratch)) {
+            machine.receive(&scratch[..read], Instant::now());
+        }
+        machine.lose(Instant::now());
+    }
+}
+
+/// Whether the other end is closed, as far as the runtime has heard.
+fn is_closed(line: &UnixStream) -> bool {
+    let ready = line.ready(Interest::READABLE | Interest::WRITABLE);
+    matches!(ready.now_or_never(), Some(Ok(ready)) if ready.is_write_closed())
 }
 
 /// What the task waits for on the line.

@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
+use tokio::io::AsyncWriteExt;
+
 use super::{Busy, CloseCode, Config, Duration, Edge, PATIENCE, Stream, status};
 use crate::edge::FallbackConfig;
 use crate::protocol::frame::{self, Opcode};
@@ -148,4 +150,37 @@ async fn no_session_begins_on_a_node_that_goes_away() {
     let edge = Edge::start(config()).await;
     *edge.shelf.busy.lock().unwrap() = Some(Busy::Draining);
     assert_eq!(status(&edge.poll_fallback().await), 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_let_go_when_its_worker_lets_go() {
+    let mut edge = Edge::start(Config {
+        fallback: FallbackConfig {
+            heartbeat: Duration::from_millis(50),
+            ..config().fallback
+        },
+        ..config()
+    })
+    .await;
+    let mut deaf = edge.connect().await;
+    let request = post(&format!("{BASE}/xhr_streaming?protocol=7"), "");
+    deaf.write_all(request.as_bytes()).await.unwrap();
+    let Stream::Local(mut worker) = edge.next().await.stream else {
+        panic!("not local")
+    };
+    // Some megabytes, until the kernel's own buffers towards the client are full too.
+    let message = text(&"x".repeat(10_000));
+    let mut refusals = 0;
+    until(|| {
+        while worker.write(&message).is_ok() {
+            refusals = 0;
+        }
+        refusals += 1;
+        refusals == 50
+    })
+    .await;
+    drop(worker);
+    let open = &edge.front.services.metrics.fallback_sessions;
+    assert_eq!(open.get(), 1);
+    until(|| open.get() == 0).await;
 }
