@@ -23,6 +23,7 @@ mod deflate;
 mod drain;
 mod encodings;
 mod expiry;
+mod fallback;
 mod handshake;
 mod limits;
 mod native;

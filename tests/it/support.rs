@@ -3,6 +3,7 @@
 
 mod client;
 mod control;
+pub mod fallback;
 mod hooks;
 pub mod http;
 pub mod process;

@@ -38,7 +38,8 @@ async fn polls_and_messages_are_no_requests_but_idle_ones_are() {
     for n in 0..20 {
         control.publish("news", "e", &json!(n)).await;
         assert_eq!(xhr.next().await["data"], n.to_string());
-        xhr.send(&json!({ "event": "pusher:ping", "data": {} })).await;
+        xhr.send(&json!({ "event": "pusher:ping", "data": {} }))
+            .await;
         assert_eq!(xhr.next().await["event"], "pusher:pong");
     }
     let mut statuses = vec![];

@@ -1,7 +1,5 @@
 //! How fallback sessions end: by their clients, by the server, by nobody's doing anything.
 
-
-
 use pogo::control::proto::{
     ListSessionsRequest, RevokeSessionsRequest, revoke_sessions_request::Target,
 };
@@ -59,7 +57,9 @@ async fn a_revoked_session_is_told_so_and_gets_nothing_more() {
     for mode in [Mode::Streaming, Mode::Polling] {
         let mut xhr = Xhr::connect(&server, mode).await;
         xhr.subscribe("news").await;
-        let list = control.sessions.list_sessions(ListSessionsRequest::default());
+        let list = control
+            .sessions
+            .list_sessions(ListSessionsRequest::default());
         let list = list.await.unwrap().into_inner().sessions;
         let [session] = &list[..] else {
             panic!("{list:?}")

@@ -78,8 +78,8 @@ async fn a_session_by_xhr() {
     let prelude = stream.line().await.unwrap();
     assert_eq!(prelude.len(), 2_048);
     assert_eq!(events(&stream.line().await.unwrap()), ["e"]);
-    let busy = poll(&server, &format!("{base}/xhr")).await;
-    assert_eq!(busy, "c[2010,\"Another connection still open\"]\n");
+    let busy = ask(&server, "POST", &format!("{base}/xhr"), &[], "").await;
+    assert_eq!(busy.body, "c[2010,\"Another connection still open\"]\n");
 }
 
 #[tokio::test]
