@@ -109,9 +109,11 @@ proptest! {
                 prop_assert!(under_way.is_none(), "two at a time");
                 under_way = Some(attempt);
             }
+            let wake = rig.schedule.wake();
+            prop_assert!(wake.is_none_or(|at| at > rig.now), "it would be woken for nothing");
             if under_way.is_none() {
                 let waiting = rig.schedule.waiting();
-                prop_assert_eq!(rig.wake().is_some(), waiting != (0, 0), "{:?}", waiting);
+                prop_assert_eq!(wake.is_some(), waiting != (0, 0), "{:?}", waiting);
             }
         }
         rig.schedule.end();
@@ -160,6 +162,7 @@ proptest! {
                 prop_assert!(under_way.iter().all(|other| other.lane != attempt.lane));
                 under_way.push(attempt);
             }
+            prop_assert!(rig.schedule.wake().is_none_or(|at| at > rig.now));
             // Of each a queue and a request.
             prop_assert!(rig.schedule.waiting().0 <= 2 * (5 + 3));
         }
