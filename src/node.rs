@@ -7,6 +7,7 @@
 //! at the open sessions. With the memory broker every future is ready at its first poll while
 //! there is room in the hub's budget (questions to the workers excepted).
 
+mod counts;
 mod interest;
 mod join;
 mod refuse;
@@ -34,6 +35,7 @@ use crate::limits::DenyList;
 use crate::notice::{News, Notice, NoticeKind};
 use crate::publication::Form;
 use crate::session_id::SessionId;
+use counts::Counts;
 use interest::Interests;
 
 /// The node's settings, checked.
@@ -158,6 +160,7 @@ struct Own {
     draining: watch::Sender<bool>,
     config: Config,
     interests: Interests,
+    counts: Counts,
 }
 
 impl Node {
@@ -177,6 +180,7 @@ impl Node {
             started_at: Now::read().unix,
             draining: watch::Sender::new(false),
             interests: Interests::new(config.leave_delay),
+            counts: Counts::default(),
             config,
         };
         let node = Self {
@@ -290,6 +294,12 @@ impl Node {
         tally.sessions
     }
 
+    /// From now on (or no longer) Pusher's clients and webhooks are told how many subscribers a
+    /// channel has.
+    pub fn count_subscribers(&self, wanted: bool) {
+        self.own.counts.want(wanted);
+    }
+
     /// Who this node is.
     pub fn identity(&self) -> Identity {
         Identity {
@@ -332,6 +342,7 @@ impl Node {
             .sweep(&self.hub, &*self.broker, now.instant)
             .await;
         self.broker.sweep(now);
+        self.own.counts.sweep(&self.hub, now);
         self.revocations.sweep(now.unix);
         self.denied.sweep(now);
         self.note_broker();

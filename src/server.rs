@@ -240,7 +240,6 @@ enum Stage {
 async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers>), StartError> {
     let dev = config.dev.is_some();
     let revocations = Arc::new(Revocations::default());
-    apps::warn_of_ids(&config.apps);
     let hub = Arc::new(Hub::new(config.hub.clone(), metrics.clone()));
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
@@ -261,6 +260,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let (denied, own) = (Arc::new(DenyList::default()), config.node.clone());
     let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
     let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, own).await?;
+    apps::in_force(&config.apps, &node);
     let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
     let services = PoolServices {
         node: node.clone(),

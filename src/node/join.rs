@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::{Join, Node};
 use crate::broker::{BrokerError, HistoryPage, Member};
 use crate::channel::ChannelName;
+use crate::clock::Now;
 use crate::hub::WorkerId;
 use crate::session_id::SessionId;
 
@@ -40,6 +41,7 @@ impl Node {
         if fresh {
             // Before the broker is read: what it accepts from now on comes to the worker.
             self.hub.join(&channel, worker);
+            self.own.counts.changed(&self.hub, &channel, Now::read());
         }
         self.own
             .interests
@@ -70,6 +72,7 @@ impl Node {
         if self.hub.leave(channel, worker) {
             self.own.interests.left(channel, Instant::now());
         }
+        self.own.counts.changed(&self.hub, channel, Now::read());
     }
 }
 

@@ -37,6 +37,7 @@ impl Reloader {
     pub fn reload(&self, config: Config) -> Result<(), Vec<ReloadError>> {
         let Parts {
             shared,
+            node,
             authenticator,
             limits,
             front,
@@ -46,7 +47,7 @@ impl Reloader {
             ..
         } = &self.0;
         shared.rules.store(Arc::new(Rules::new(config.rules, *dev)));
-        apps::warn_of_ids(&config.apps);
+        apps::in_force(&config.apps, node);
         shared.apps.store(Arc::new(config.apps));
         shared.settings.store(Arc::new(config.session));
         limits.reload(&config.limits);

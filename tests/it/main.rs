@@ -33,6 +33,7 @@ mod proxies;
 mod pusher_api;
 mod pusher_auth;
 mod pusher_live;
+mod pusher_session;
 mod race;
 mod sessions;
 mod slow;

@@ -7,6 +7,7 @@ pub mod fallback;
 mod hooks;
 pub mod http;
 pub mod process;
+pub mod pusher;
 pub mod raw;
 mod server;
 mod token;
@@ -14,6 +15,7 @@ mod token;
 pub use client::{Client, Connect};
 pub use control::{Control, publish_request};
 pub use hooks::{Hook, HookReceiver, signature};
+pub use pusher::Pusher;
 pub use server::{TestServer, http_get};
 pub use token::{SECRET, Token, unix_now};
 

@@ -1,0 +1,116 @@
+//! How many subscribers a channel has, told to Pusher's clients of apps that want it, and to
+//! webhooks: at once up to [`SMALL`], beyond it at most every [`INTERVAL`].
+//!
+//! Invariant: what is told is counted and handed over under one lock, so that the last that is told
+//! is right. While nobody wants counts, a change costs one relaxed load.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::channel::{ChannelKind, ChannelName};
+use crate::clock::Now;
+use crate::hub::Hub;
+use crate::notice::News;
+use crate::publication::{Deliver, Form, Publication};
+
+/// So many subscribers are told of each change.
+const SMALL: usize = 100;
+/// How often larger channels are told.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is known of large channels.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    wanted: AtomicBool,
+    /// At most as many as there are channels of more than [`SMALL`] subscribers.
+    large: Mutex<HashMap<ChannelName, Large>>,
+}
+
+/// A large channel.
+#[derive(Debug)]
+struct Large {
+    told_at: Instant,
+    /// It has changed since.
+    due: bool,
+}
+
+impl Counts {
+    /// Whether anyone wants to know.
+    pub(super) fn want(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Somebody came to `channel` or left it.
+    pub(super) fn changed(&self, hub: &Hub, channel: &ChannelName, now: Now) {
+        if !self.wanted.load(Ordering::Relaxed) || !is_counted(channel) {
+            return;
+        }
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = hub.subscribers(channel.as_str());
+        if count <= SMALL {
+            large.remove(channel);
+            return tell(hub, channel, count, now);
+        }
+        match large.get_mut(channel) {
+            Some(known) if now.instant.saturating_duration_since(known.told_at) < INTERVAL => {
+                known.due = true;
+            }
+            _ => {
+                let told_at = now.instant;
+                large.insert(
+                    channel.clone(),
+                    Large {
+                        told_at,
+                        due: false,
+                    },
+                );
+                tell(hub, channel, count, now);
+            }
+        }
+    }
+
+    /// Tells those that have waited long enough.
+    pub(super) fn sweep(&self, hub: &Hub, now: Now) {
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        large.retain(|channel, known| {
+            let rested = now.instant.saturating_duration_since(known.told_at) >= INTERVAL;
+            if rested && std::mem::take(&mut known.due) {
+                known.told_at = now.instant;
+                tell(hub, channel, hub.subscribers(channel.as_str()), now);
+                return true;
+            }
+            // What has not changed for so long is told at once when it does.
+            !rested
+        });
+    }
+}
+
+/// Members are told of presence channels, and our own are nobody's business.
+fn is_counted(channel: &ChannelName) -> bool {
+    let name = channel.as_str();
+    !name.starts_with('#') && ChannelKind::of(name) != ChannelKind::Presence
+}
+
+fn tell(hub: &Hub, channel: &ChannelName, count: usize, now: Now) {
+    hub.notices().tell(channel, News::SubscriptionCount(count));
+    if count == 0 {
+        return;
+    }
+    let publication = Publication {
+        channel: channel.clone(),
+        event: "pusher_internal:subscription_count".into(),
+        data: format!("{{\"subscription_count\":{count}}}").into(),
+        sequence: 0,
+        epoch: None,
+        time: now.unix_ms(),
+        accepted: now.instant,
+        expires: None,
+        exclude: None,
+        form: Form::Count,
+        user: None,
+        revision: 0,
+    };
+    hub.deliver(publication, None);
+}
