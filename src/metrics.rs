@@ -81,6 +81,15 @@ pub struct EndpointLabels {
     pub status: String,
 }
 
+/// `{place,status}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// What was asked for.
+    pub place: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+}
+
 /// `{result}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
@@ -111,6 +120,7 @@ pub struct Metrics {
     pub gateway_requests: Family<EndpointLabels, Counter>,
     pub gateway_cache: Family<ResultLabel, Counter>,
     pub webhooks: Webhooks,
+    pub pusher_requests: Family<RequestLabels, Counter>,
     pub broker_up: Gauge,
     pub drain_remaining: Gauge,
     pub handshakes: Gauge,
@@ -166,6 +176,7 @@ impl Metrics {
             gateway_requests: Family::default(),
             gateway_cache: Family::default(),
             webhooks: Webhooks::default(),
+            pusher_requests: Family::default(),
             broker_up: Gauge::default(),
             drain_remaining: Gauge::default(),
             handshakes: Gauge::default(),
@@ -183,6 +194,11 @@ impl Metrics {
         metrics.register_edge(&mut registry);
         metrics.register_node(&mut registry);
         metrics.webhooks.register(&mut registry);
+        registry.register(
+            "pusher_requests",
+            "Requests of Pusher's HTTP API and for signatures",
+            metrics.pusher_requests.clone(),
+        );
         metrics.scrape = Arc::new(Scrape {
             registry,
             hooks: Mutex::default(),

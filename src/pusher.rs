@@ -9,7 +9,7 @@
 //!
 //! Nothing here knows sockets: `server` joins it to the edge, which has bounded the request and
 //! counted it for its address (`limits.requests`; a backend that publishes much belongs into
-//! `limits.allow`, which exempts it).
+//! `limits.allow`, which exempts it). There is no rate for an app. An answer ends its connection.
 
 mod answer;
 mod api;
@@ -26,6 +26,7 @@ use http::{Request, Response};
 
 use crate::auth::Authenticator;
 use crate::limits::Limits;
+use crate::metrics::RequestLabels;
 use crate::node::Node;
 use crate::session::Shared;
 
@@ -104,6 +105,22 @@ impl<'a> Place<'a> {
             _ => None,
         }
     }
+
+    /// What metrics call it; of what strangers make up there is one.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Channel => "auth",
+            Self::User => "user_auth",
+            Self::Terminate(_) => "users",
+            Self::App(_, rest) => match rest.split('/').next() {
+                Some("events") => "events",
+                Some("batch_events") => "batch_events",
+                Some("channels") => "channels",
+                Some("users") => "users",
+                _ => "other",
+            },
+        }
+    }
 }
 
 impl Pusher {
@@ -121,17 +138,24 @@ impl Pusher {
 
     /// Answers a request for one of its paths.
     pub async fn answer(&self, request: Request<Bytes>, visitor: Visitor) -> Response<Bytes> {
-        match Place::of(request.uri().path()) {
-            Some(place @ (Place::Channel | Place::User)) => {
-                self.authorize(&request, place, visitor).await
-            }
-            Some(Place::App(id, rest)) => self.api(&request, Some(id), rest).await,
-            Some(Place::Terminate(_)) => {
+        let Some(place) = Place::of(request.uri().path()) else {
+            return answer::Refused::not_found().answer();
+        };
+        let answer = match place {
+            Place::Channel | Place::User => self.authorize(&request, place, visitor).await,
+            Place::App(id, rest) => self.api(&request, Some(id), rest).await,
+            Place::Terminate(_) => {
                 let path = request.uri().path().trim_start_matches('/');
                 self.api(&request, None, path).await
             }
-            None => answer::Refused::not_found().answer(),
-        }
+        };
+        let labels = RequestLabels {
+            place: place.label(),
+            status: answer.status().as_u16(),
+        };
+        let metrics = self.services.node.hub().metrics();
+        metrics.pusher_requests.get_or_create(&labels).inc();
+        answer
     }
 }
 

@@ -295,6 +295,27 @@ async fn the_ways_before_still_work() {
 }
 
 #[tokio::test]
+async fn requests_are_counted() {
+    let server = TestServer::with(APP).await;
+    post(&server, "events", &event("a", "1")).await;
+    post(&server, "events", &event("a b", "1")).await;
+    post(&server, "made-up", &json!({})).await;
+    ask(&server, "POST", "/pusher/auth", &[], "").await;
+    for labels in [
+        r#"place="events",status="200""#,
+        r#"place="events",status="400""#,
+        r#"place="other",status="404""#,
+        r#"place="auth",status="400""#,
+    ] {
+        let name = format!("pogo_pusher_requests_total{{{labels}}}");
+        assert!(
+            (server.metric(&name).await - 1.0).abs() < f64::EPSILON,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_an_app_there_is_no_api() {
     let server = TestServer::start().await;
     for path in ["/apps/1/channels", "/pusher/auth"] {

@@ -1,4 +1,7 @@
 //! What there is: channels with a subscriber, one of them, and who is on it.
+//!
+//! Users are counted at the broker, subscribers by this node's hub; a subscriber elsewhere is seen
+//! once the hub can ask other nodes, here as in the control plane.
 
 use serde_json::{Map, Value, json};
 
