@@ -290,8 +290,17 @@ def google_protos():
 def python():
     """The PyPI libraries."""
     with Server(BINARY, CONFIG) as server:
-        line = run([sys.executable, HERE / "pypi.py"], r"^Ran \d+ tests.*$", **environment(server))
+        line = run([sys.executable, HERE / "pypi.py"], r"^Ran 12 tests.*$", **environment(server))
     say(f"PyPI pusher and pysher: {line}")
+
+
+def chromium():
+    """The same in a real browser."""
+    packages = clients()
+    with Server(BINARY, CONFIG) as server:
+        env = environment(server, NODE_PATH=str(packages))
+        line = run([sys.executable, HERE / "in_chromium.py"], r"^Ran 2 tests.*$", **env)
+    say(f"pusher-js in Chromium: {line}")
 
 
 PARTS = {
@@ -305,6 +314,7 @@ LATER = {
     "old": lambda: node("old", 8),
     "sockjs": lambda: node("sockjs", 2),
     "mixed": lambda: node("mixed", 8),
+    "chromium": chromium,
     "webhooks": webhooks,
 }
 
