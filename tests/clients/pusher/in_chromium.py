@@ -3,7 +3,6 @@
 Run by run.py, which says where the server is and, in NODE_PATH, where the npm packages are.
 """
 
-import contextlib
 import functools
 import http.server
 import json
@@ -57,8 +56,8 @@ class Chromium(unittest.TestCase):
         cls.browser = cls.enterClassContext(Browser())
         handler = functools.partial(Site, directory=str(PACKAGES))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        cls.enterClassContext(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        cls.enterClassContext(contextlib.closing(server))
         cls.addClassCleanup(server.shutdown)
         cls.site = f"http://127.0.0.1:{server.server_port}"
         cls.library = pusher.Pusher(APP_ID, KEY, SECRET, ssl=False, host="127.0.0.1", port=PORT)
