@@ -25,6 +25,9 @@ async function subscribed(pusher, name) {
   return channel;
 }
 
+/// The codes of a connection's recorded errors.
+const codes = (errors) => errors.map(([, { error }]) => error?.data?.code);
+
 const publish = (name, event, data, more) =>
   publisher.Publish({ channels: [name], event, data: Buffer.from(data), ...more });
 
@@ -97,7 +100,7 @@ test("revocation of the token closes pusher-js for good, with 4009", async (t) =
   const answer = await sessions.RevokeSessions({ token_id: id, reason: "test" });
   assert.equal(answer.sessions_closed, 1);
   await kit.until(() => pusher.connection.state === "disconnected", "the end");
-  assert.ok(errors.some(([, error]) => error.data?.code === 4009), JSON.stringify(errors));
+  assert.ok(codes(errors).includes(4009), JSON.stringify(errors));
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   assert.equal(states.some(([, { current }]) => current === "connecting"), false);
 });
@@ -126,5 +129,5 @@ test("a drain sends pusher-js on to whoever listens next", async (t) => {
   await kit.until(() => pusher.connection.state === "connected" && channel.subscribed, "its return", 30);
   await kit.library({ port: edge }).trigger(name, "said", { back: true });
   await kit.until(() => found.length === 1, "an event");
-  assert.ok(errors.some(([, error]) => error.data?.code === 4200), JSON.stringify(errors));
+  assert.ok(codes(errors).includes(4200), JSON.stringify(errors));
 });
