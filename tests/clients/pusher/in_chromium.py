@@ -50,6 +50,14 @@ def token(**claims):
     return jwt.encode(claims, os.environ["POGO_TOKEN_SECRET"], "HS256")
 
 
+def load(page, script):
+    page.run(f"""new Promise((done, failed) => {{
+        const script = document.createElement("script");
+        Object.assign(script, {{ src: "{script}", onload: done, onerror: failed }});
+        document.head.append(script);
+    }}).then(() => true)""")
+
+
 class Chromium(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -78,15 +86,12 @@ class Chromium(unittest.TestCase):
             "enabledTransports": [transport],
             **options,
         }
-        page.run(f"""new Promise((done, failed) => {{
-            const script = document.createElement("script");
-            script.src = "/{package}/dist/web/pusher.js";
-            script.onload = done;
-            script.onerror = failed;
-            document.head.append(script);
-        }}).then(() => {{
+        load(page, f"/{package}/dist/web/pusher.js")
+        if transport == "sockjs":
+            # It would come from Pusher's CDN.
+            load(page, f"/{package}/dist/web/sockjs.js")
+        page.run(f"""{{
             const options = {json.dumps(options)};
-            Pusher.cdn_http = "{self.site}/{package}/cdn";
             window.client = new Pusher("{KEY}", options);
             window.channel = client.subscribe("{CHANNEL}");
             window.found = [];
@@ -94,7 +99,8 @@ class Chromium(unittest.TestCase):
             client.connection.bind("error", (error) => errors.push(error));
             channel.bind("create", (data) => found.push(data));
             channel.bind("client-typing", (data) => found.push(data));
-        }})""")
+            true;
+        }}""")
         page.wait("channel.subscribed || errors.length")
         self.assertEqual(page.run("JSON.stringify(errors)"), "[]")
         used = page.run("client.connection.connection.transport.name")
@@ -115,7 +121,7 @@ class Chromium(unittest.TestCase):
         pages[1].wait(f"found.length === {len(items) + 1}")
         self.assertEqual(pages[1].run("found.at(-1).who"), "ann")
         self.assertEqual(pages[0].run("found.length"), len(items))
-        self.assertEqual(self.browser.problems, [])
+        self.assertEqual([p for p in self.browser.problems if "iframe.html" not in p], [])
 
     def test_today(self):
         headers = {"Authorization": f"Bearer {token()}"}
@@ -129,6 +135,11 @@ class Chromium(unittest.TestCase):
         for transport in ("ws", "xhr_streaming", "xhr_polling"):
             with self.subTest(transport):
                 self.live("pusher-js-3.2.4", transport, **auth)
+
+    def test_sockjs(self):
+        # What is left of SockJS in that age wants frames, which Pogo does not serve, or JSONP.
+        auth = {"authEndpoint": f"{AUTH}&token={token()}", "authTransport": "jsonp"}
+        self.live("pusher-js-3.2.4", "sockjs", **auth)
 
 
 if __name__ == "__main__":

@@ -81,16 +81,11 @@ const options = (more) => ({
   ...more,
 });
 
-/// Gives pages what old pusher-js loads from Pusher's CDN out of its own package, and lets them
-/// reach nothing else but this machine.
-class Cdn extends ResourceLoader {
+/// Lets pages reach this machine only.
+class Here extends ResourceLoader {
   fetch(url, options) {
-    const { hostname, pathname } = new URL(url);
-    if (hostname === "127.0.0.1") return super.fetch(url, options);
-    const [version, file] = pathname.split("/").slice(1);
-    const dist = path.join(env.NODE_PATH, `pusher-js-${version}`, "dist");
-    const found = [path.join(dist, file), path.join(dist, "web", file)].find(fs.existsSync);
-    return found ? fs.promises.readFile(found) : Promise.reject(new Error(`no ${url}`));
+    const here = new URL(url).hostname === "127.0.0.1";
+    return here ? super.fetch(url, options) : Promise.reject(new Error(`not here: ${url}`));
   }
 }
 
@@ -103,7 +98,7 @@ function page(test, url, ...scripts) {
   const dom = new JSDOM("<!doctype html><head></head><body></body>", {
     url,
     runScripts: "dangerously",
-    resources: new Cdn(),
+    resources: new Here(),
     pretendToBeVisual: true,
     virtualConsole,
   });

@@ -7,15 +7,18 @@ const Pusher = require("pusher-js");
 const kit = require("./kit");
 
 test("the npm library takes Pogo's webhooks for Pusher's", async (t) => {
-  const events = [];
+  const [events, bad] = [[], []];
   const receiver = http.createServer(async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
-    const webhook = kit.library().webhook({ headers: request.headers, rawBody: body });
-    assert.equal(webhook.isContentTypeValid(), true, request.headers["content-type"]);
-    assert.equal(webhook.isValid(), true);
-    assert.ok(Math.abs(webhook.getTime() - Date.now()) < 60_000);
-    events.push(...webhook.getEvents());
+    const { headers } = request;
+    const webhook = kit.library().webhook({ headers, rawBody: body });
+    const age = Math.abs(webhook.getTime() - Date.now());
+    if (webhook.isContentTypeValid() && webhook.isValid() && age < 60_000) {
+      events.push(...webhook.getEvents());
+    } else {
+      bad.push({ headers, body });
+    }
     response.end();
   });
   receiver.listen(Number(process.env.WEBHOOK_PORT), "127.0.0.1");
@@ -43,7 +46,11 @@ test("the npm library takes Pogo's webhooks for Pusher's", async (t) => {
   await kit.until(() => pusher.connection.socket_id, "a socket");
   const { socket_id } = pusher.connection;
   const seen = (name, channel) => events.find((e) => e.name === name && e.channel === channel);
-  await kit.until(() => seen("client_event", name) && seen("cache_miss", empty), "webhooks");
+  await kit.until(
+    () => bad.length || (seen("client_event", name) && seen("cache_miss", empty)),
+    "webhooks",
+  );
+  assert.deepEqual(bad, []);
   assert.deepEqual(seen("channel_occupied", name), { name: "channel_occupied", channel: name });
   assert.deepEqual(seen("member_added", name), { name: "member_added", channel: name, user_id: "7" });
   assert.deepEqual(seen("client_event", name), {
@@ -56,4 +63,5 @@ test("the npm library takes Pogo's webhooks for Pusher's", async (t) => {
   });
   pusher.disconnect();
   await kit.until(() => seen("member_removed", name) && seen("channel_vacated", name), "the end");
+  assert.deepEqual(bad, []);
 });
