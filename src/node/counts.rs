@@ -2,7 +2,7 @@
 //! webhooks: at once up to [`SMALL`], beyond it at most every [`INTERVAL`].
 //!
 //! Invariant: what is told is counted and handed over under one lock, so that the last that is told
-//! is right. While nobody wants counts, a change costs one relaxed load.
+//! is right. While nobody wants counts, a change costs two relaxed loads.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::channel::{ChannelKind, ChannelName};
 use crate::clock::Now;
 use crate::hub::Hub;
-use crate::notice::News;
+use crate::notice::{News, NoticeKind};
 use crate::publication::{Deliver, Form, Publication};
 
 /// So many subscribers are told of each change.
@@ -37,14 +37,16 @@ struct Large {
 }
 
 impl Counts {
-    /// Whether anyone wants to know.
+    /// Whether clients want to know; webhooks say so themselves.
     pub(super) fn want(&self, wanted: bool) {
         self.wanted.store(wanted, Ordering::Relaxed);
     }
 
     /// Somebody came to `channel` or left it.
     pub(super) fn changed(&self, hub: &Hub, channel: &ChannelName, now: Now) {
-        if !self.wanted.load(Ordering::Relaxed) || !is_counted(channel) {
+        let wanted = self.wanted.load(Ordering::Relaxed)
+            || hub.notices().wants(NoticeKind::SubscriptionCount);
+        if !wanted || !is_counted(channel) {
             return;
         }
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);

@@ -275,6 +275,27 @@ async fn webhooks_change_while_it_runs_and_no_log_line_holds_what_is_secret() {
     }
 }
 
+#[tokio::test]
+async fn counts_are_told_where_they_are_asked_for() {
+    let receiver = HookReceiver::start(&[]).await;
+    let only = "events = [\"subscription_count\"] }] }]";
+    let settings = settings(&receiver.url("/"), "").replace("}] }]", &format!(", {only}"));
+    let server = TestServer::with(&settings).await;
+    let (mut ann, mut bob) = (
+        Client::with(&server, &token("ann")).await,
+        Client::with(&server, &token("bob")).await,
+    );
+    ann.subscribe("news").await;
+    bob.subscribe("presence-room").await;
+    bob.subscribe("news").await;
+    leave(&mut ann, "news").await;
+    leave(&mut bob, "news").await;
+    told(&receiver, 4).await;
+    let events: Vec<Value> = receiver.seen().iter().flat_map(Hook::events).collect();
+    let count = |count: usize| json!({"name": "subscription_count", "channel": "news", "subscription_count": count});
+    assert_eq!(events, [1, 2, 1, 0].map(count));
+}
+
 /// A Pusher client on a channel, and its socket_id.
 async fn pusher(server: &TestServer, channel: &str, data: Option<&str>) -> (Client, String) {
     let connect = Connect::new().path("/app/the-key?protocol=7");
