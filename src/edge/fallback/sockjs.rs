@@ -1,6 +1,6 @@
 //! What is SockJS's own: what its clients ask before they choose a transport, scripts and forms,
 //! and the first message of a Pusher client. (`iframe.html` is not here: it would run a script of
-//! somebody else's in this origin. Browsers that would need it have `jsonp`.)
+//! somebody else's in this origin. pusher-js 2 and 3 try it and fall through to `jsonp`.)
 
 use bytes::Bytes;
 use http::request::Parts;
