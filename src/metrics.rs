@@ -274,9 +274,9 @@ impl Metrics {
             }
         }
         for code in CloseCode::ALL {
-            let _ = self.disconnects.get_or_create(&CodeLabel {
-                code: code.wire().0,
-            });
+            for (code, _) in [code.wire(), code.pusher()] {
+                let _ = self.disconnects.get_or_create(&CodeLabel { code });
+            }
         }
         for code in ErrorCode::ALL {
             let _ = self

@@ -1,5 +1,6 @@
 //! The two ends of a connection: taking it over from the handshake, and letting go of it.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -62,25 +63,13 @@ impl Worker {
         // The address may have been denied since the handshake began; from here on a denial finds
         // the session.
         let denied = self.services.limits.denied().is_denied(address, self.now);
-        let native = |grant| {
-            Opening::Native(NativeOpening {
-                id,
-                address,
-                encoding,
-                grant,
-            })
-        };
         let opening = match credential {
-            _ if denied => return self.turn_away(key, CloseCode::Forbidden),
-            Credential::Refused(code) => return self.turn_away(key, code),
-            Credential::Granted(grant) => native(Some(grant)),
-            Credential::None => native(None),
-            Credential::App(app, version) => Opening::Pusher(PusherOpening {
-                id,
-                address,
-                app,
-                version,
-            }),
+            _ if denied => Err(CloseCode::Forbidden),
+            credential => opening((id, address, encoding), credential),
+        };
+        let opening = match opening {
+            Ok(opening) => opening,
+            Err(code) => return self.turn_away(key, code),
         };
         self.by_id.insert(id, key);
         self.log(EventKind::Connected, id, None, None);
@@ -233,6 +222,32 @@ impl Worker {
         self.by_id.remove(&id);
         self.count_disconnect(label.0);
         self.log(EventKind::Disconnected, id, None, Some(label));
+    }
+}
+
+/// How the session begins that the handshake's credential opens, or why there is none.
+fn opening(
+    (id, address, encoding): (SessionId, IpAddr, Encoding),
+    credential: Credential,
+) -> Result<Opening, CloseCode> {
+    let native = |grant| {
+        Opening::Native(NativeOpening {
+            id,
+            address,
+            encoding,
+            grant,
+        })
+    };
+    match credential {
+        Credential::Refused(code) => Err(code),
+        Credential::Granted(grant) => Ok(native(Some(grant))),
+        Credential::None => Ok(native(None)),
+        Credential::App(app, version) => Ok(Opening::Pusher(PusherOpening {
+            id,
+            address,
+            app,
+            version,
+        })),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::hub::SessionAction;
 use crate::limits::ConnectionPermit;
 use crate::protocol::frame::FrameReader;
 use crate::protocol::{Encoding, Spelling, Wire};
-use crate::publication::Epoch;
+use crate::publication::{Epoch, Form, Publication};
 use crate::session::{Session, Slot};
 
 /// A connection. It keeps its key in the worker until it is gone and no operation is under way.
@@ -191,6 +191,14 @@ impl Client {
             spelling,
             deflate: self.deflate,
         }
+    }
+
+    /// Whether `publication` is for it: it does not leave its session out, and tells of something
+    /// that it wants.
+    pub(super) fn may_have(&self, publication: &Publication) -> bool {
+        let is_us = |id| self.session.as_ref().map(Session::id) == Some(id);
+        let wanted = publication.form != Form::Count || self.counts;
+        wanted && !publication.exclude.is_some_and(is_us)
     }
 
     /// When the worker must look at it again, whatever happens.

@@ -114,6 +114,13 @@ impl Worker {
     }
 }
 
+/// Whether the subscriber has got `publication`, or a list that holds what it tells.
+fn is_known(publication: &Publication, subscriber: &Subscriber, listed: &Listed) -> bool {
+    let sequence = publication.sequence;
+    sequence != 0 && sequence <= subscriber.after
+        || listed.holds(subscriber.id, publication.revision)
+}
+
 /// Whether no subscriber needs a look of its own before it is given `publication`.
 fn is_for_all(publication: &Publication, listed: &Listed) -> bool {
     publication.form != Form::Count && (publication.revision == 0 || listed.is_empty())
@@ -158,7 +165,7 @@ impl Receiver<'_> {
         (passing, slow, listed): (&[Passing], SlowPolicy, &Listed),
     ) -> Option<Offer> {
         let client = self.clients.get_mut(subscriber.connection as usize)?;
-        let id = client.session.as_ref()?.id();
+        client.session.as_ref()?;
         let before = client.waiting_bytes();
         let mut room = Room {
             bounds: self.bounds,
@@ -171,10 +178,7 @@ impl Receiver<'_> {
         for Passing { delivery, .. } in passing {
             let publication = &delivery.publication;
             let sequence = publication.sequence;
-            let known = sequence != 0 && sequence <= subscriber.after
-                || listed.holds(subscriber.id, publication.revision);
-            let foreign = publication.form == Form::Count && !client.counts;
-            if known || foreign || publication.exclude == Some(id) {
+            if is_known(publication, subscriber, listed) || !client.may_have(publication) {
                 continue;
             }
             if publication.is_expired(self.now) {

@@ -27,33 +27,27 @@ pub(super) struct Subscriber {
 /// Of subscribers that were given a list of members: the last change of presence that it holds.
 /// Few are, so it is kept apart from them.
 #[derive(Debug, Default)]
-pub(super) struct Listed(Option<Box<BTreeMap<u64, u64>>>);
+pub(super) struct Listed(BTreeMap<u64, u64>);
 
 impl Listed {
     /// The subscription `id` was given a list that holds all up to `revision`.
     pub(super) fn set(&mut self, id: u64, revision: u64) {
-        self.0.get_or_insert_default().insert(id, revision);
+        self.0.insert(id, revision);
     }
 
     /// Whether that list tells of the change `revision` (0: it is none).
     pub(super) fn holds(&self, id: u64, revision: u64) -> bool {
-        let list = self.0.as_ref().filter(|_| revision != 0);
-        list.and_then(|list| list.get(&id))
-            .is_some_and(|last| revision <= *last)
+        revision != 0 && self.0.get(&id).is_some_and(|last| revision <= *last)
     }
 
     /// Whether nobody was given one.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.0.is_empty()
     }
 
     /// The subscription is no more.
     pub(super) fn forget(&mut self, id: u64) {
-        let Some(list) = &mut self.0 else { return };
-        list.remove(&id);
-        if list.is_empty() {
-            self.0 = None;
-        }
+        self.0.remove(&id);
     }
 }
 

@@ -15,6 +15,7 @@ mod fairness;
 mod fanout;
 mod joins;
 mod property;
+mod pusher;
 mod race;
 mod slow;
 mod stalled;

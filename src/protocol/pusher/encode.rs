@@ -77,24 +77,34 @@ pub enum Event<'a> {
 
 /// The whole WebSocket frame of `event`.
 pub fn encode(event: &Event<'_>) -> Bytes {
-    let mut data = Vec::new();
-    let (name, channel) = match *event {
+    let mut inner = Vec::new();
+    match *event {
         Event::Push {
             event,
             channel,
             data,
             form,
-        } => return frame(event, channel, data, form),
+        } => frame(event, channel, data, form),
         Event::Error { code, message } => {
-            error(&mut data, code, message);
-            return frame("pusher:error", None, &data, Form::Client);
+            error(&mut inner, code, message);
+            frame("pusher:error", None, &inner, Form::Client)
         }
         Event::SignedIn(user_data) => {
-            data.raw(b"{\"user_data\":");
-            data.string(user_data);
-            data.raw(b"}");
-            return frame("pusher:signin_success", None, &data, Form::Client);
+            inner.raw(b"{\"user_data\":");
+            inner.string(user_data);
+            inner.raw(b"}");
+            frame("pusher:signin_success", None, &inner, Form::Client)
         }
+        ref event => {
+            let (name, channel) = write(event, &mut inner);
+            frame(name, channel, &inner, Form::Json)
+        }
+    }
+}
+
+/// Writes the data of an event that has it as a string; its name and channel.
+fn write<'a>(event: &Event<'a>, data: &mut Vec<u8>) -> (&'static str, Option<&'a str>) {
+    match *event {
         Event::Established {
             session,
             activity_timeout,
@@ -107,17 +117,9 @@ pub fn encode(event: &Event<'_>) -> Bytes {
             data.raw(b"}");
             ("pusher:connection_established", None)
         }
-        Event::Ping => {
-            data.raw(b"{}");
-            ("pusher:ping", None)
-        }
-        Event::Pong => {
-            data.raw(b"{}");
-            ("pusher:pong", None)
-        }
         Event::Subscribed { channel, members } => {
             match members {
-                Some(members) => roster(&mut data, members),
+                Some(members) => roster(data, members),
                 None => data.raw(b"{}"),
             }
             ("pusher_internal:subscription_succeeded", Some(channel))
@@ -137,16 +139,24 @@ pub fn encode(event: &Event<'_>) -> Bytes {
             data.raw(b"}");
             ("pusher:subscription_error", Some(channel))
         }
+        Event::Watchlist { online, offline } => {
+            watchlist(data, online, offline);
+            (WATCHLIST, None)
+        }
         Event::CacheMiss(channel) => {
             data.raw(b"{}");
             ("pusher:cache_miss", Some(channel))
         }
-        Event::Watchlist { online, offline } => {
-            watchlist(&mut data, online, offline);
-            (WATCHLIST, None)
+        Event::Pong => {
+            data.raw(b"{}");
+            ("pusher:pong", None)
         }
-    };
-    frame(name, channel, &data, Form::Json)
+        // The others have their data as it is.
+        Event::Ping | Event::Push { .. } | Event::SignedIn(_) | Event::Error { .. } => {
+            data.raw(b"{}");
+            ("pusher:ping", None)
+        }
+    }
 }
 
 /// What is said before a close frame with `code` to a client that may not read it; `None`: the

@@ -163,6 +163,15 @@ fn retained(offset: u64) -> Retained {
     }
 }
 
+/// A channel that is joined, with what was read of it.
+fn arrived(index: u32, page: HistoryPage) -> Result<Joined, ErrorCode> {
+    Ok(Joined {
+        slot: slot(index),
+        page,
+        members: None,
+    })
+}
+
 impl Rig {
     /// Opens with `grant`; what comes out first is returned too.
     fn open(settings: Settings, grant: Option<Grant>) -> (Self, Vec<Seen>) {
@@ -239,13 +248,7 @@ impl Rig {
     }
 
     fn joined(&mut self, pages: Vec<HistoryPage>) -> Vec<Seen> {
-        let join = |(page, index)| {
-            Ok(Joined {
-                slot: slot(index),
-                page,
-                members: None,
-            })
-        };
+        let join = |(page, index)| arrived(index, page);
         self.resume(Outcome::Joined(
             pages.into_iter().zip(0..).map(join).collect(),
         ))

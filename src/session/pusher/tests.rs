@@ -98,6 +98,10 @@ impl Rig {
         out
     }
 
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "what `json!` gives, as it stands"
+    )]
     fn say(&mut self, event: &str, data: Value) -> Vec<Effect> {
         let text = json!({"event": event, "data": data}).to_string();
         self.run(|session, now, out| session.handle(Message::Text(&text), Ok(()), now, out))
@@ -126,6 +130,10 @@ impl Rig {
         assert_eq!(events(&told)[0], "pusher_internal:subscription_succeeded");
     }
 
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "what `json!` gives, as it stands"
+    )]
     fn sign_in(&mut self, user: Value, memo: Option<&Memo>) -> Vec<Effect> {
         let text = user.to_string();
         let auth = app().sign(self.session.id, Subject::User(&text), memo);

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::broker::{Accepted, Member, Members};
-use crate::publication::Form;
 
 const ALL: &str = r#"{"**": ["*"]}"#;
 
@@ -32,9 +31,8 @@ fn a_publication_goes_out_as_it_came_and_is_answered_with_its_position() {
             channel,
             event: published,
             data,
-            form: Form::Json,
-            user: None,
             echo,
+            ..
         } = operation(rig.say(command))
         else {
             panic!("a publication")

@@ -194,17 +194,10 @@ fn a_list_is_joined_in_one_go_and_answered_in_its_order() {
         .collect();
     assert_eq!(asked, ["log-1", "log-2", "news", "down"], "once each");
     assert_eq!(requests[2].slot, Some(slot(0)));
-    let join = |index, page| {
-        Ok(Joined {
-            slot: slot(index),
-            page,
-            members: None,
-        })
-    };
     let results = vec![
-        join(1, page(2, &[2])),
-        join(2, page(5, &[])),
-        join(0, blank()),
+        arrived(1, page(2, &[2])),
+        arrived(2, page(5, &[])),
+        arrived(0, blank()),
         Err(ErrorCode::Unavailable),
     ];
     let reply = frame(rig.resume(Outcome::Joined(results)));
