@@ -116,3 +116,77 @@ fn tell(hub: &Hub, channel: &ChannelName, count: usize, now: Now) {
     };
     hub.deliver(publication, None);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::hub::testing::Recorder;
+    use crate::metrics::Metrics;
+
+    /// What was told since the last look.
+    fn told(worker: &Recorder) -> Vec<(String, String)> {
+        let publications = worker.publications();
+        let shown = publications.iter().map(|one| {
+            assert_eq!(one.form, Form::Count);
+            let data = String::from_utf8(one.data.to_vec()).unwrap();
+            (one.channel.to_string(), data)
+        });
+        shown.collect()
+    }
+
+    fn count(channel: &str, number: usize) -> (String, String) {
+        let data = format!("{{\"subscription_count\":{number}}}");
+        (channel.to_owned(), data)
+    }
+
+    #[test]
+    fn small_channels_are_told_at_once_and_large_ones_now_and_then() {
+        let hub = Hub::new(crate::hub::Config::default(), Metrics::new());
+        let worker = Recorder::new();
+        let id = hub.attach(Arc::clone(&worker) as Arc<_>).unwrap();
+        let counts = Counts::default();
+        let start = Now::read();
+        let at = |seconds: u64| Now {
+            instant: start.instant + Duration::from_secs(seconds),
+            unix: start.unix,
+        };
+        let name = |text: &str| ChannelName::parse(text).unwrap();
+        let come = |channel: &str, seconds| {
+            hub.join(&name(channel), id);
+            counts.changed(&hub, &name(channel), at(seconds));
+        };
+        come("news", 0);
+        assert!(told(&worker).is_empty(), "nobody wants to know");
+        counts.want(true);
+        come("presence-a", 0);
+        for number in 2..=101 {
+            come("news", 0);
+            assert_eq!(told(&worker), [count("news", number)]);
+        }
+        for _ in 0..3 {
+            come("news", 4);
+        }
+        counts.sweep(&hub, at(4));
+        assert!(told(&worker).is_empty(), "it was told four seconds ago");
+        counts.sweep(&hub, at(5));
+        assert_eq!(told(&worker), [count("news", 104)]);
+        counts.sweep(&hub, at(11));
+        assert!(told(&worker).is_empty(), "it has not changed");
+        come("news", 11);
+        assert_eq!(told(&worker), [count("news", 105)], "it has rested");
+        for number in (99..105).rev() {
+            hub.leave(&name("news"), id);
+            counts.changed(&hub, &name("news"), at(12));
+            let expected = if number <= SMALL {
+                vec![count("news", number)]
+            } else {
+                vec![]
+            };
+            assert_eq!(told(&worker), expected);
+        }
+        counts.sweep(&hub, at(30));
+        assert!(told(&worker).is_empty(), "small again: all is told");
+    }
+}
