@@ -60,6 +60,10 @@ impl Credentials {
         self.user = Some(Box::new(user));
     }
 
+    pub(super) fn sign_out(&mut self) {
+        self.user = None;
+    }
+
     /// The user, or else the first token's subject.
     pub(super) fn subject(&self) -> Option<Arc<str>> {
         let user = self.user.as_ref().map(|user| user.identity.id.clone());

@@ -8,6 +8,7 @@ use super::{Denial, Effect, Frame, Operation, Pending, Session};
 use crate::channel::{Access, ChannelKind, ChannelName, check_event};
 use crate::clock::Now;
 use crate::code::ErrorCode;
+use crate::metrics::WhatLabel;
 use crate::publication::Form;
 
 /// What the rate is counted in.
@@ -47,6 +48,9 @@ impl Session {
         let settings = self.shared.settings.load_full();
         let most = settings.pusher.client_events_per_second;
         if !self.allowance.take(most, now) {
+            let what = "client_events";
+            let limited = &self.shared.metrics.rate_limited;
+            limited.get_or_create(&WhatLabel { what }).inc();
             return Err(Denial::too_many_events(most));
         }
         let channel = self.checked_channel(frame)?;

@@ -19,7 +19,7 @@ use crate::protocol::pusher::{Event, User};
 /// A sign-in whose channels are being joined, the user's own first.
 #[derive(Debug)]
 pub(super) struct SigningIn {
-    user: SignedIn,
+    user: Arc<str>,
     /// As it was sent.
     user_data: Box<str>,
     channels: Vec<ChannelName>,
@@ -72,8 +72,11 @@ impl Session {
             self.count("auth", None);
             return Ok(());
         }
-        let by_app = memo.is_none();
-        let wanted = self.watching(own, user, by_app, asked.user_data);
+        let signed_in = SignedIn {
+            identity: user.identity.clone(),
+            by_app: memo.is_none(),
+        };
+        let wanted = self.watching(own, user, asked.user_data);
         if wanted.channels.len() > self.room() {
             return Err(Denial::new(
                 ErrorCode::LimitExceeded,
@@ -81,19 +84,16 @@ impl Session {
             ));
         }
         self.take_memo(memo, now)?;
+        // In force before the user's channel is joined: whoever ends the user's sessions meanwhile
+        // finds this one.
+        self.credentials.sign_in(signed_in);
         let requests = self.sign_in_requests(&wanted);
         self.perform(Pending::SignIn(wanted), Operation::Join(requests), out);
         Ok(())
     }
 
     /// Whom the user watches, each once, as far as they may be.
-    fn watching(
-        &self,
-        own: ChannelName,
-        user: User,
-        by_app: bool,
-        user_data: Box<str>,
-    ) -> SigningIn {
+    fn watching(&self, own: ChannelName, user: User, user_data: Box<str>) -> SigningIn {
         let most = self.shared.settings.load().pusher.max_watchlist;
         let cut = user.watchlist.len() > most;
         let itself = user
@@ -113,10 +113,7 @@ impl Session {
             }
         }
         SigningIn {
-            user: SignedIn {
-                identity: user.identity,
-                by_app,
-            },
+            user: user.identity.id,
             user_data,
             channels,
             watched,
@@ -134,7 +131,7 @@ impl Session {
                 slot: None,
                 // What the user shows is for presence channels.
                 member: (index == 0).then(|| Member {
-                    subject: wanted.user.identity.id.clone(),
+                    subject: wanted.user.clone(),
                     session: self.id,
                     info: None,
                 }),
@@ -155,12 +152,13 @@ impl Session {
         out: &mut Vec<Effect>,
     ) {
         if let Some(Err(code)) = results.first() {
+            self.credentials.sign_out();
             self.refuse("auth", &Denial::of(*code), out);
             return wanted.give_back(results, out);
         }
         let (mut online, mut offline): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         if wanted.itself {
-            online.push(&wanted.user.identity.id);
+            online.push(&wanted.user);
         }
         for (index, (channel, result)) in wanted.channels.iter().zip(results).enumerate() {
             let there = match &result {
@@ -194,6 +192,5 @@ impl Session {
             };
             send(&told, out);
         }
-        self.credentials.sign_in(wanted.user);
     }
 }
