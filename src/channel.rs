@@ -119,6 +119,11 @@ impl ChannelName {
         Ok(Self(format!("{prefix}{user}").into()))
     }
 
+    /// Whether it is the server's own: nobody is shown it.
+    pub fn is_internal(&self) -> bool {
+        self.0.starts_with(SIGNED_IN)
+    }
+
     /// The name's text.
     pub fn as_str(&self) -> &str {
         &self.0

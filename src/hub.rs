@@ -270,6 +270,9 @@ impl Hub {
     }
 
     fn record(&self, kind: EventKind, channel: &ChannelName) {
+        if channel.is_internal() {
+            return;
+        }
         let channel = Some(channel.clone());
         let details = Details {
             channel,

@@ -215,9 +215,10 @@ impl Service {
             let read = read.map_err(status::broker)?;
             let last = read.last().map(|state| state.name.to_string());
             let more = read.len() == SCAN;
-            let matching = read
-                .into_iter()
-                .filter(|state| pattern.is_none_or(|pattern| pattern.matches(state.name.as_str())));
+            let matching = read.into_iter().filter(|state| {
+                let shown = !state.name.is_internal();
+                shown && pattern.is_none_or(|pattern| pattern.matches(state.name.as_str()))
+            });
             kept.extend(matching.map(|state| (state.name.clone(), state)));
             match last {
                 Some(last) if more && kept.len() < limit => after = last,

@@ -156,7 +156,8 @@ impl Shard {
             if !page.wants(name.as_str()) {
                 return None;
             }
-            if pattern.is_none_or(|pattern| pattern.matches(name.as_str())) {
+            let shown = !name.is_internal();
+            if shown && pattern.is_none_or(|pattern| pattern.matches(name.as_str())) {
                 let workers = self.channels.get(name).map_or(&[][..], Vec::as_slice);
                 let sessions = workers.iter().map(|(_, sessions)| *sessions as usize).sum();
                 page.put(name.clone(), sessions);

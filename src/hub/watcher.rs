@@ -45,7 +45,7 @@ impl Watchers {
             return;
         }
         for inbox in self.list.load().iter() {
-            if inbox.wants(publication.channel.as_str()) {
+            if inbox.wants(&publication.channel) {
                 inbox.push(publication, config);
             }
         }
@@ -85,8 +85,11 @@ struct Queue {
 }
 
 impl Inbox {
-    fn wants(&self, channel: &str) -> bool {
-        self.names.contains(channel) || self.patterns.iter().any(|pattern| pattern.matches(channel))
+    fn wants(&self, channel: &ChannelName) -> bool {
+        let name = channel.as_str();
+        !channel.is_internal()
+            && (self.names.contains(name)
+                || self.patterns.iter().any(|pattern| pattern.matches(name)))
     }
 
     fn push(&self, publication: &Publication, config: &Config) {

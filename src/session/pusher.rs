@@ -34,7 +34,7 @@ use super::refusals::Refusals;
 use super::subscriptions::{Subscription, Subscriptions};
 use super::{Effect, JoinRequest, Joined, Message, Operation, Outcome, PusherOpening, Shared};
 use crate::auth::pusher::App;
-use crate::channel::{ChannelName, SIGNED_IN};
+use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::code::{CloseCode, ErrorCode};
 use crate::hub::{SessionFilter, SessionInfo};
@@ -208,7 +208,7 @@ impl Session {
             address: self.address,
             protocol: Encoding::Pusher.subprotocol(),
             channels: channels
-                .filter(|channel| !channel.as_str().starts_with(SIGNED_IN))
+                .filter(|channel| !channel.is_internal())
                 .cloned()
                 .collect(),
             connected_at: self.connected_at,

@@ -328,6 +328,9 @@ impl Worker {
         channel: Option<&ChannelName>,
         label: Option<Label>,
     ) {
+        if channel.is_some_and(ChannelName::is_internal) {
+            return;
+        }
         let channel = channel.cloned();
         let details = Details {
             session: Some(session),

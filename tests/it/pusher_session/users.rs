@@ -1,5 +1,6 @@
 //! Signing in: whose events one gets, presence without channel data, and who watches whom.
 
+use pogo::control::proto::{ListChannelsRequest, SubscribeRequest, WatchRequest};
 use serde_json::{Value, json};
 
 use super::{error, trigger};
@@ -113,4 +114,54 @@ async fn a_users_connections_can_be_ended() {
     assert_eq!((answer.status, &*answer.body), (200, "{}"));
     assert_eq!(ann.closed().await.0, 4009);
     other.quiet().await;
+}
+
+#[tokio::test]
+async fn what_the_server_keeps_of_users_is_nobody_elses_business() {
+    let server = TestServer::with(APP).await;
+    let mut control = server.control().await;
+    let watch = SubscribeRequest {
+        channels: vec!["**".into()],
+        ..Default::default()
+    };
+    let mut watched = control
+        .channels
+        .subscribe(watch)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut events = control
+        .events
+        .watch(WatchRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let mut ann = Pusher::open(&server).await;
+    ann.sign_in(&json!({"id": "ann", "watchlist": ["bob"]}))
+        .await;
+    ann.expect("pusher_internal:watchlist_events").await;
+    ann.subscribe("#server-to-user-ann").await;
+    ann.subscribe("seen").await;
+    let listed = control
+        .channels
+        .list_channels(ListChannelsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let names: Vec<_> = listed.channels.into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["#server-to-user-ann", "seen"]);
+    trigger(&server, "seen", "hello", "{}").await;
+    let first = watched.message().await.unwrap().unwrap();
+    assert_eq!(
+        first.channel, "seen",
+        "the first that a watcher of all hears of"
+    );
+    loop {
+        let event = events.message().await.unwrap().unwrap();
+        let channel = event.channel.unwrap_or_default();
+        assert!(!channel.starts_with("#user-"), "{channel}");
+        if channel == "seen" {
+            break;
+        }
+    }
 }
