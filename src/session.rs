@@ -1,7 +1,7 @@
 //! What one client may do next: a machine without I/O and without a clock of its own. Bytes,
 //! outcomes and deadlines go in, effects come out; the worker carries them out in order.
 //!
-//! There is one for each protocol, [`native`] and [`pusher`], with the same face to the worker.
+//! There is one for each protocol, `native` and `pusher`, with the same face to the worker.
 
 mod machine;
 mod native;
