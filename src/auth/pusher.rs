@@ -50,7 +50,7 @@ impl App {
             None => format!("{}:{}", self.key, self.hex(text.as_bytes())),
             Some(memo) => {
                 let memo = memo.encode();
-                let signature = self.memo_hex(&format!("{memo}:{text}"));
+                let signature = self.memo_hex(&subject.remembered(&memo, &text));
                 format!("{}:{signature}:{memo}", self.key)
             }
         }
@@ -73,7 +73,9 @@ impl App {
         let text = subject.text(id);
         match rest.split_once(':') {
             None if self.matches(text.as_bytes(), rest) => Ok(None),
-            Some((signature, memo)) if self.memo_matches(&format!("{memo}:{text}"), signature) => {
+            Some((signature, memo))
+                if self.memo_matches(&subject.remembered(memo, &text), signature) =>
+            {
                 Memo::decode(memo)
                     .map(Some)
                     .ok_or(SignatureError::Malformed)
@@ -84,6 +86,21 @@ impl App {
 }
 
 impl Subject<'_> {
+    /// What is signed where a token is remembered. Pusher's text alone reads in two ways where a
+    /// channel's name holds a colon; here it says where the name ends, and that a user is none.
+    fn remembered(self, memo: &str, text: &str) -> String {
+        match self {
+            Self::Channel {
+                channel,
+                channel_data,
+            } => {
+                let data = if channel_data.is_some() { "data" } else { "" };
+                format!("{memo}:channel:{}:{data}:{text}", channel.len())
+            }
+            Self::User(_) => format!("{memo}:user:{text}"),
+        }
+    }
+
     /// What is signed.
     pub fn text(self, id: SessionId) -> String {
         match self {
@@ -187,5 +204,32 @@ mod tests {
             app.verify(id, subject, &forged),
             Err(SignatureError::Mismatch)
         );
+    }
+
+    #[test]
+    fn a_memos_signature_reads_in_one_way_only() {
+        let (app, id) = (app(), "1.2".parse().unwrap());
+        let memo = Memo {
+            subject: Some("ann".into()),
+            token_id: None,
+            issued_at: None,
+            expires_at: 9,
+            fingerprint: [7; 16],
+        };
+        let user = r#"{"id":"admin"}"#;
+        let named = format!(":user::{user}");
+        for (signed, shown) in [
+            (channel(&named, None), Subject::User(user)),
+            (Subject::User(user), channel(&named, None)),
+            (channel("staff:x", None), channel("staff", Some("x"))),
+            (channel("staff", Some("x")), channel("staff:x", None)),
+            (channel("a:b", Some("c")), channel("a", Some("b:c"))),
+            (channel("a:", None), channel("a", Some(""))),
+        ] {
+            let signature = app.sign(id, signed, Some(&memo));
+            assert!(app.verify(id, signed, &signature).is_ok());
+            let other = app.verify(id, shown, &signature);
+            assert_eq!(other, Err(SignatureError::Mismatch), "{signed:?} {shown:?}");
+        }
     }
 }

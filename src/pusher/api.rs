@@ -119,10 +119,10 @@ impl Pusher {
 
     /// Closes the sessions that are signed in as `user`, with 4009.
     async fn terminate(&self, user: &str) -> Result<Value, Refused> {
-        let channel = ChannelName::signed_in(user)
+        ChannelName::signed_in(user)
             .map_err(|why| Refused::bad(format!("Invalid user id: {why}")))?;
         let filter = SessionFilter {
-            channel: Some(channel),
+            user: Some(user.into()),
             ..SessionFilter::default()
         };
         // Nobody waits for it: what cannot be confirmed at once is under way all the same.

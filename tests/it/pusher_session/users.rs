@@ -109,11 +109,19 @@ async fn a_users_connections_can_be_ended() {
     let (mut ann, mut other) = (Pusher::open(&server).await, Pusher::open(&server).await);
     ann.sign_in(&json!({"id": "ann"})).await;
     other.join("presence-a", json!("ann")).await;
+    let mut watcher = Pusher::open(&server).await;
+    watcher
+        .sign_in(&json!({"id": "bob", "watchlist": ["ann"]}))
+        .await;
+    watcher.expect("pusher_internal:watchlist_events").await;
     let path = "/apps/1/users/ann/terminate_connections";
     let answer = call(&server, "POST", path, "", "{}").await;
     assert_eq!((answer.status, &*answer.body), (200, "{}"));
     assert_eq!(ann.closed().await.0, 4009);
     other.quiet().await;
+    let told = watcher.expect("pusher_internal:watchlist_events").await;
+    assert_eq!(told["events"][0]["name"], "offline");
+    watcher.quiet().await;
 }
 
 #[tokio::test]
