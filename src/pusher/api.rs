@@ -4,7 +4,7 @@
 //! | request | does |
 //! |---|---|
 //! | `POST events` | publishes one event on up to 100 channels |
-//! | `POST batch_events` | publishes up to 10 events, all of them or none |
+//! | `POST batch_events` | publishes up to 10 events, none of them if one is not in order |
 //! | `GET channels` | lists channels that have a subscriber |
 //! | `GET channels/{c}` | tells of one |
 //! | `GET channels/{c}/users` | lists who is on a presence channel |

@@ -125,17 +125,19 @@ impl Session {
             Message::Text(text) => text,
             Message::Binary(_) => return self.close(CloseCode::WrongKind, out),
         };
-        let frame = match Frame::decode(text) {
-            Ok(frame) => frame,
-            Err(malformed) => return self.refuse("other", &malformed.into(), out),
-        };
+        let frame = Frame::decode(text);
         if admitted.is_err() {
-            self.refuse(label(&frame.event), &Denial::too_fast(), out);
+            let event = frame.as_ref().map_or("other", |frame| label(&frame.event));
+            self.refuse(event, &Denial::too_fast(), out);
             if self.refusals.count(&self.shared.settings.load(), now) {
                 self.close(CloseCode::RateLimited, out);
             }
             return;
         }
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(malformed) => return self.refuse("other", &malformed.into(), out),
+        };
         let done = match &*frame.event {
             "pusher:ping" => {
                 send(&Event::Pong, out);

@@ -185,6 +185,9 @@ impl Machine {
             return Pull::End;
         };
         let Some(frame) = self.next_frame(&current) else {
+            if self.over {
+                return Pull::End;
+            }
             self.current = Some(current);
             return Pull::Wait;
         };

@@ -103,8 +103,8 @@ impl Receiver {
             Self::HtmlFile(_) => {
                 let mut text = String::new();
                 wire::put_text(&mut text, frame);
-                // No message may end the script.
-                let text = text.replace('/', "\\/");
+                // No message may end the script, nor make the parser look for another end.
+                let text = text.replace('/', "\\/").replace('<', "\\u003c");
                 ["<script>\np(", &text, ");\n</script>\r\n"].concat().into()
             }
             Self::WebSocket => {
@@ -154,7 +154,7 @@ mod tests {
         );
         assert_eq!(
             wrapped(Receiver::HtmlFile("c".into())),
-            "<script>\np(\"a[\\\"<\\/script>\\\"]\");\n</script>\r\n"
+            "<script>\np(\"a[\\\"\\u003c\\/script>\\\"]\");\n</script>\r\n"
         );
     }
 

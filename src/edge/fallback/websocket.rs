@@ -114,7 +114,7 @@ impl Front {
                 // SockJS takes an empty message for nothing.
                 Incoming::Text("") | Incoming::Pong(_) => continue,
                 Incoming::Text(text) => wire::messages_or_one(text)
-                    .map_err(|_| frame::close_frame(CloseCode::BadFrame))?,
+                    .map_err(|_| frame::close_frame(CloseCode::ProtocolError))?,
                 Incoming::Ping(payload) => {
                     reply.extend_from_slice(&frame::pong_frame(payload));
                     continue;

@@ -185,3 +185,22 @@ fn a_sign_in_without_the_users_own_channel_is_none() {
     rig.session.end(&mut out);
     assert_eq!(leaves(&out), [("#user-ann", 1, true)]);
 }
+
+#[test]
+fn who_goes_on_over_the_rate_is_closed_whatever_it_sends() {
+    for text in [r#"{"event":"pusher:ping"}"#, "no frame"] {
+        let mut rig = Rig::new(Some(7));
+        let most = Settings::default().max_refusals;
+        let mut closes = 0;
+        for _ in 0..most {
+            let wait = Err(Duration::from_secs(1));
+            let effects =
+                rig.run(|session, now, out| session.handle(Message::Text(text), wait, now, out));
+            closes += effects
+                .iter()
+                .filter(|effect| matches!(effect, Effect::Close(CloseCode::RateLimited)))
+                .count();
+        }
+        assert_eq!(closes, 1, "{text}");
+    }
+}
