@@ -185,11 +185,8 @@ impl Machine {
             return Pull::End;
         };
         let Some(frame) = self.next_frame(&current) else {
-            if self.over {
-                return Pull::End;
-            }
-            self.current = Some(current);
-            return Pull::Wait;
+            self.current = Some(current).filter(|_| !self.over);
+            return if self.over { Pull::End } else { Pull::Wait };
         };
         let bytes = current.receiver.wrap(&frame);
         let first = current.sent == 0;
