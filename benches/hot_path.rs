@@ -58,6 +58,7 @@ fn publication(channel: &ChannelName, size: usize) -> Publication {
         form: pogo::publication::Form::Json,
         user: None,
         revision: 0,
+        change: None,
     }
 }
 

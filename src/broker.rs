@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::auth::Revocation;
 use crate::channel::ChannelName;
 use crate::clock::Now;
-use crate::publication::{Admission, Epoch, Form, Position, Publication};
+use crate::publication::{Admission, Change, Epoch, Form, Position, Publication};
 use crate::session_id::SessionId;
 
 /// A broker's answer, sooner or later. The memory broker's are always ready at the first poll.
@@ -74,6 +74,8 @@ pub struct Draft {
     pub skip_history: bool,
     /// Caller and key: the same pair on the same channel is accepted once in 5 minutes.
     pub idempotency: Option<Box<str>>,
+    /// Of a covered uri: what the gateway knows beside the data.
+    pub change: Option<Arc<Change>>,
     /// Its room in the node's budget.
     pub admission: Option<Admission>,
 }
@@ -106,6 +108,8 @@ pub struct Retained {
     pub exclude: Option<SessionId>,
     /// How Pusher clients are shown the data.
     pub form: Form,
+    /// On a covered collection: the item that it tells of.
+    pub item: Option<ChannelName>,
 }
 
 /// Which part of a channel's history.
@@ -287,6 +291,7 @@ pub fn presence_push(
         form: Form::Json,
         user: None,
         revision,
+        change: None,
     }
 }
 

@@ -21,11 +21,17 @@ pub enum ErrorCode {
     Unavailable,
     Timeout,
     Internal,
+    Conflict,
+    Gone,
+    PreconditionFailed,
+    Invalid,
+    UpstreamError,
+    BadGateway,
 }
 
 impl ErrorCode {
     /// Every code, for metrics and tables.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -40,6 +46,12 @@ impl ErrorCode {
         Self::Unavailable,
         Self::Timeout,
         Self::Internal,
+        Self::Conflict,
+        Self::Gone,
+        Self::PreconditionFailed,
+        Self::Invalid,
+        Self::UpstreamError,
+        Self::BadGateway,
     ];
 
     /// The code on the wire.
@@ -59,6 +71,12 @@ impl ErrorCode {
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
+            Self::Conflict => "conflict",
+            Self::Gone => "gone",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::Invalid => "invalid",
+            Self::UpstreamError => "upstream_error",
+            Self::BadGateway => "bad_gateway",
         }
     }
 }

@@ -15,7 +15,7 @@ mod tests;
 mod watcher;
 
 pub use delivery::Delivery;
-pub use message::{SessionAction, SessionFilter, SessionInfo, Worker, WorkerMessage};
+pub use message::{SessionAction, SessionFilter, SessionInfo, Target, Worker, WorkerMessage};
 pub use question::Tally;
 pub use watcher::{Watched, Watcher};
 
@@ -122,6 +122,7 @@ pub struct Hub {
     budget: Arc<Semaphore>,
     budget_size: usize,
     deflater: Arc<Deflater>,
+    gateway: OnceLock<Arc<dyn Deliver>>,
 }
 
 impl Hub {
@@ -149,6 +150,7 @@ impl Hub {
             budget_size,
             workers: [const { OnceLock::new() }; MAX_WORKERS],
             interests: Interests::default(),
+            gateway: OnceLock::new(),
             config,
             metrics,
         }
@@ -167,6 +169,51 @@ impl Hub {
             }
         }
         Err(HubError::TooManyWorkers)
+    }
+
+    /// From now on publications on covered uris go to `gateway`, which says who gets what. Called
+    /// at start, once.
+    pub fn set_gateway(&self, gateway: Arc<dyn Deliver>) {
+        let _ = self.gateway.set(gateway);
+    }
+
+    /// Says something to one worker.
+    pub fn post(&self, worker: WorkerId, message: WorkerMessage) {
+        if let Some(worker) = self
+            .workers
+            .get(usize::from(worker))
+            .and_then(OnceLock::get)
+        {
+            worker.post(message);
+        }
+    }
+
+    /// What a publication becomes on its way: encoded once for all that it is given to.
+    pub fn delivery(&self, publication: Publication, admission: Option<Admission>) -> Delivery {
+        Delivery::new(
+            publication,
+            admission,
+            Arc::clone(&self.deflater),
+            self.metrics.encodings.clone(),
+        )
+    }
+
+    /// Hands `publication` to every subscriber of its channel on this node, and returns how many
+    /// sessions that is.
+    pub fn fan_out(&self, publication: Publication, admission: Option<Admission>) -> usize {
+        let (mut workers, sessions) = self.interests.of(publication.channel.as_str());
+        if workers == 0 {
+            return 0;
+        }
+        let delivery = Arc::new(self.delivery(publication, admission));
+        while workers != 0 {
+            let id = workers.trailing_zeros() as usize;
+            workers &= workers - 1;
+            if let Some(worker) = self.workers[id].get() {
+                worker.post(WorkerMessage::Deliver(Arc::clone(&delivery)));
+            }
+        }
+        sessions
     }
 
     /// One more session of `worker` is on `channel`: whether it is the node's first there.
@@ -284,8 +331,8 @@ impl Hub {
 
 impl Deliver for Hub {
     fn deliver(&self, publication: Publication, admission: Option<Admission>) -> usize {
-        let (mut workers, sessions) = self.interests.of(publication.channel.as_str());
         if publication.expires.is_some() && publication.is_expired(Instant::now()) {
+            let (_, sessions) = self.interests.of(publication.channel.as_str());
             self.metrics.expired_publications.inc_by(sessions as u64);
             return 0;
         }
@@ -295,23 +342,12 @@ impl Deliver for Hub {
         if publication.form != Form::Count {
             self.watchers.offer(&publication, &self.config);
         }
-        if workers == 0 {
-            return 0;
-        }
-        let delivery = Arc::new(Delivery::new(
-            publication,
-            admission,
-            Arc::clone(&self.deflater),
-            self.metrics.encodings.clone(),
-        ));
-        while workers != 0 {
-            let id = workers.trailing_zeros() as usize;
-            workers &= workers - 1;
-            if let Some(worker) = self.workers[id].get() {
-                worker.post(WorkerMessage::Deliver(Arc::clone(&delivery)));
+        match self.gateway.get() {
+            Some(gateway) if publication.change.is_some() => {
+                gateway.deliver(publication, admission)
             }
+            _ => self.fan_out(publication, admission),
         }
-        sessions
     }
 }
 

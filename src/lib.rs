@@ -7,6 +7,7 @@
 //! |---|---|
 //! | vocabulary | [`channel`], [`publication`], [`session_id`], [`code`], [`clock`], [`event_log`], [`notice`], [`metrics`] |
 //! | leaves | [`protocol`] bytes ↔ commands, [`auth`] who may do what, [`limits`] how much |
+//! | resources | [`resource`] the uris of REST APIs, and what is asked of them |
 //! | state | [`hub`] who is subscribed on which worker, [`broker`] order, history, presence |
 //! | logic | [`session`] what one client may do next, [`node`] hub + broker |
 //! | doors | [`edge`] sockets, [`control`] gRPC, [`pusher`] what Pusher does over plain HTTP, [`admin`] health and metrics |
@@ -33,6 +34,7 @@ pub mod notice;
 pub mod protocol;
 pub mod publication;
 pub mod pusher;
+pub mod resource;
 pub mod server;
 pub mod session;
 pub mod session_id;

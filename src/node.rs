@@ -33,7 +33,7 @@ use crate::clock::Now;
 use crate::hub::{Hub, SessionAction, SessionFilter, SessionInfo, WorkerId};
 use crate::limits::DenyList;
 use crate::notice::{News, Notice, NoticeKind};
-use crate::publication::Form;
+use crate::publication::{Change, Form};
 use crate::session_id::SessionId;
 use counts::Counts;
 use interest::Interests;
@@ -101,6 +101,8 @@ pub struct NewPublication {
     pub skip_history: bool,
     /// Caller and key in one text.
     pub idempotency: Option<Box<str>>,
+    /// Of a covered uri: what the gateway knows beside the data.
+    pub change: Option<Arc<Change>>,
 }
 
 /// A subscription as a worker asks for it.
@@ -216,6 +218,7 @@ impl Node {
             user: publication.user,
             skip_history: publication.skip_history,
             idempotency: publication.idempotency,
+            change: publication.change,
             admission,
         };
         let answer = self.broker.publish(draft).await?;

@@ -69,6 +69,35 @@ pub struct Publication {
     /// Of a push that tells of presence: the number of this change in the channel, which grows;
     /// a list of members says which changes it holds. 0 elsewhere.
     pub revision: u64,
+    /// Of a covered uri: what the gateway knows beside the data.
+    pub change: Option<Arc<Change>>,
+}
+
+/// What a publication on a covered uri says beside its data: the gateway reads it, and a client
+/// sees `item` and `re`.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// On a collection: the canonical uri of the item that changed.
+    pub item: Option<ChannelName>,
+    /// The version that the item has now, where the endpoint says where to find one.
+    pub version: Option<u64>,
+    /// Who wrote, where it was a session.
+    pub writer: Option<Writer>,
+    /// In the writer's own copy: the id of the command, JSON text.
+    pub re: Option<Bytes>,
+}
+
+/// The session whose command made a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    /// The session.
+    pub session: SessionId,
+    /// The command's call within it.
+    pub call: u32,
+    /// The command's id, JSON text; none was given.
+    pub re: Option<Bytes>,
+    /// Whether it wants its own copy.
+    pub echo: bool,
 }
 
 impl Publication {
@@ -79,6 +108,11 @@ impl Publication {
             epoch,
             offset: self.sequence,
         })
+    }
+
+    /// On a covered collection: the item that it tells of.
+    pub fn item(&self) -> Option<&ChannelName> {
+        self.change.as_ref()?.item.as_ref()
     }
 
     /// Whether its ttl has passed at `now`.

@@ -144,6 +144,7 @@ fn encoding() -> u64 {
         form: pogo::publication::Form::Json,
         user: None,
         revision: 0,
+        change: None,
     };
     let wire = Wire {
         encoding: Encoding::Json,

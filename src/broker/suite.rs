@@ -79,6 +79,7 @@ fn draft(channel: &ChannelName, data: u64) -> Draft {
         form: crate::publication::Form::Json,
         user: None,
         skip_history: false,
+        change: None,
         idempotency: None,
         admission: None,
     }

@@ -191,6 +191,7 @@ impl Service {
             form: Form::Json,
             user: None,
             skip_history: request.skip_history,
+            change: None,
             // The caller's name holds no NUL, so two callers' keys never meet.
             idempotency: key.map(|key| format!("{}\0{key}", caller.name).into()),
         };

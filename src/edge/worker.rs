@@ -224,6 +224,8 @@ impl Worker {
             }) => {
                 let _ = reply.send(self.act(&filter, &action));
             }
+            // Nothing makes calls yet.
+            Input::Message(WorkerMessage::DeliverTo { .. } | WorkerMessage::Answer { .. }) => {}
             Input::Message(WorkerMessage::Drain { period }) => self.drain(period),
             Input::Adopt(connection) => self.adopt(*connection),
             Input::Finished {

@@ -12,6 +12,7 @@ use super::Delivery;
 use crate::auth::Fingerprint;
 use crate::channel::ChannelName;
 use crate::code::CloseCode;
+use crate::resource::Answer;
 use crate::session_id::SessionId;
 
 /// A worker as the hub sees it: an inbox.
@@ -46,11 +47,34 @@ pub enum WorkerMessage {
         /// Where the answer goes.
         reply: oneshot::Sender<usize>,
     },
+    /// Give this to these sessions, which are bound to its uri, and to nobody else.
+    DeliverTo {
+        /// What.
+        delivery: Arc<Delivery>,
+        /// To whom.
+        targets: Box<[Target]>,
+    },
+    /// A session's call to the gateway has ended.
+    Answer {
+        /// Whose it was.
+        target: Target,
+        /// Its answer.
+        answer: Box<Answer>,
+    },
     /// Tell every session to go and close them over `period`.
     Drain {
         /// How long the closing is spread over.
         period: Duration,
     },
+}
+
+/// A session of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The connection's key; given again after the session has gone.
+    pub connection: u32,
+    /// The session.
+    pub session: SessionId,
 }
 
 /// Which sessions; all that is set must match, nothing set matches all.

@@ -26,6 +26,7 @@ fn publication(channel: &str, sequence: u64) -> Publication {
         form: crate::publication::Form::Json,
         user: None,
         revision: 0,
+        change: None,
     }
 }
 

@@ -113,6 +113,7 @@ fn tell(hub: &Hub, channel: &ChannelName, count: usize, now: Now) {
         form: Form::Count,
         user: None,
         revision: 0,
+        change: None,
     };
     hub.deliver(publication, None);
 }

@@ -78,6 +78,7 @@ fn publication(channel: &str, data: &str) -> NewPublication {
         form: crate::publication::Form::Json,
         user: None,
         skip_history: false,
+        change: None,
         idempotency: None,
     }
 }

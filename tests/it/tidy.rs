@@ -13,7 +13,7 @@ use code::Code;
 
 /// The layers, lowest first. A module may import from the rows above its own; only in the first
 /// row, the vocabulary, may modules also import each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &[
         "channel",
         "publication",
@@ -24,7 +24,8 @@ const LAYERS: [&[&str]; 10] = [
         "notice",
         "metrics",
     ],
-    &["protocol", "auth", "limits"],
+    &["protocol", "auth", "limits", "egress"],
+    &["resource"],
     &["hub", "broker"],
     &["session", "node"],
     &["gateway"],

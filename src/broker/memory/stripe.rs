@@ -82,6 +82,7 @@ impl Stripe {
             form: draft.form,
             user: draft.user,
             revision: 0,
+            change: draft.change,
         };
         let name = publication.channel.clone();
         let Some(channel) = self.channels.get_mut(&name) else {

@@ -53,6 +53,7 @@ async fn publish(node: &Node, times: usize) -> Position {
             form: crate::publication::Form::Json,
             user: None,
             skip_history: false,
+            change: None,
             idempotency: None,
         };
         at = node.publish(publication).await.unwrap().position;

@@ -109,6 +109,7 @@ pub(super) fn start(
                     exclude: (!echo).then_some(session),
                     // What Pusher clients say to each other is not kept.
                     skip_history: form == Form::Client,
+                    change: None,
                     form,
                     user,
                     idempotency: None,

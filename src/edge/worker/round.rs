@@ -151,6 +151,7 @@ mod tests {
             form: crate::publication::Form::Json,
             user: None,
             revision: 0,
+            change: None,
         };
         let metrics = crate::metrics::Metrics::new();
         let deflater = Arc::new(crate::protocol::deflate::Deflater::new(0, &metrics));

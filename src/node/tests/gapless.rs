@@ -174,6 +174,7 @@ impl World {
                 form: crate::publication::Form::Json,
                 user: None,
                 skip_history: kind.skip_history,
+                change: None,
                 idempotency: None,
                 admission: None,
             };

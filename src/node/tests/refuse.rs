@@ -85,7 +85,10 @@ impl Worker for Answering {
                 }
                 reply.send(count).unwrap();
             }
-            WorkerMessage::Deliver(_) | WorkerMessage::Drain { .. } => {}
+            WorkerMessage::Deliver(_)
+            | WorkerMessage::DeliverTo { .. }
+            | WorkerMessage::Answer { .. }
+            | WorkerMessage::Drain { .. } => {}
         }
     }
 }

@@ -23,6 +23,7 @@ fn publication(channel: ChannelName, data: &'static str, form: Form) -> Publicat
         form,
         user: None,
         revision: 0,
+        change: None,
     }
 }
 

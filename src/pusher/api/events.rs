@@ -173,6 +173,7 @@ impl Checked {
                 form,
                 user: None,
                 skip_history: false,
+                change: None,
                 idempotency: None,
             },
         })

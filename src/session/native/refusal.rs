@@ -118,6 +118,16 @@ impl Refusal {
                     "The server cannot do this at the moment; try again in a second."
                 }
                 ErrorCode::Timeout => "The server took too long over this; try again in a second.",
+                ErrorCode::Conflict => "The resource has changed meanwhile; fetch it again.",
+                ErrorCode::Gone => "The resource is gone for good.",
+                ErrorCode::PreconditionFailed => {
+                    "The resource is not what `if_match` says; fetch it again."
+                }
+                ErrorCode::Invalid => "The service found the data invalid; see `details`.",
+                ErrorCode::UpstreamError => "The service behind this uri failed; try again later.",
+                ErrorCode::BadGateway => {
+                    "The service behind this uri gave an answer that is none; try again later."
+                }
                 ErrorCode::Internal => {
                     "The server failed at this; try again, and report it if it stays."
                 }

@@ -177,6 +177,7 @@ mod tests {
             expires: None,
             exclude: None,
             form: crate::publication::Form::Json,
+            item: None,
         }
     }
 

@@ -160,6 +160,7 @@ fn retained(offset: u64) -> Retained {
         expires: None,
         exclude: None,
         form: crate::publication::Form::Json,
+        item: None,
     }
 }
 

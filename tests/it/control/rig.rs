@@ -366,7 +366,10 @@ impl Worker for FakeWorker {
             } => {
                 let _ = reply.send(self.act(&filter, &action));
             }
-            WorkerMessage::Deliver(_) | WorkerMessage::Drain { .. } => {}
+            WorkerMessage::Deliver(_)
+            | WorkerMessage::DeliverTo { .. }
+            | WorkerMessage::Answer { .. }
+            | WorkerMessage::Drain { .. } => {}
         }
     }
 }

@@ -25,6 +25,7 @@ impl Stripe {
             expires: publication.expires,
             exclude: publication.exclude,
             form: publication.form,
+            item: publication.item().cloned(),
         };
         let fits = self.make_history_room(name, History::cost(&retained), bounds, now);
         let Some(channel) = self.channels.get_mut(name) else {

@@ -29,6 +29,7 @@ fn publish(
         form: crate::publication::Form::Json,
         user: None,
         skip_history: false,
+        change: None,
         idempotency: key.map(Into::into),
         admission: None,
     };
@@ -213,6 +214,7 @@ fn a_ttl_counts_from_acceptance() {
         form: crate::publication::Form::Json,
         user: None,
         skip_history: false,
+        change: None,
         idempotency: None,
         admission: None,
     };
@@ -236,6 +238,7 @@ fn history_owns_its_bytes() {
         form: crate::publication::Form::Json,
         user: None,
         skip_history: false,
+        change: None,
         idempotency: None,
         admission: None,
     };

@@ -140,6 +140,7 @@ impl Rig {
             form: crate::publication::Form::Json,
             user: None,
             skip_history: false,
+            change: None,
             idempotency: None,
         };
         let published = self.runtime.block_on(self.node.publish(publication));

@@ -95,6 +95,7 @@ fn each_gets_its_own_form_of_one_publication_encoded_once() {
             form,
             user: None,
             skip_history: false,
+            change: None,
             idempotency: None,
         };
         rig.runtime.block_on(rig.node.publish(publication)).unwrap();

@@ -21,6 +21,7 @@ fn draft(n: u64) -> Draft {
         form: crate::publication::Form::Json,
         user: None,
         skip_history: false,
+        change: None,
         idempotency: None,
         admission: None,
     }

@@ -97,6 +97,7 @@ fn publications() {
         form: crate::publication::Form::Json,
         user: None,
         revision: 0,
+        change: None,
     };
     let wire = |spelling| Wire {
         encoding: Encoding::Json,

@@ -1,0 +1,13 @@
+//! Resources of REST APIs as the gateway serves them: which uris an endpoint covers, how they are
+//! written, and what is asked of one and answered. Pure: no I/O, no state that changes.
+
+mod call;
+mod endpoint;
+
+pub use call::{
+    Answer, Bound, Call, CallOptions, Caller, Calls, Failure, Origin, Past, Since, Success, Verb,
+};
+pub use endpoint::{
+    AccessRule, Audience, Breaker, CacheSettings, Credentials, Endpoint, FetchAs, Publisher,
+    Realtime, UpdateMethod, Upstream, VersionAt, WriteReturns,
+};
