@@ -10,6 +10,7 @@
 //! | resources | [`resource`] the uris of REST APIs, and what is asked of them |
 //! | state | [`hub`] who is subscribed on which worker, [`broker`] order, history, presence |
 //! | logic | [`session`] what one client may do next, [`node`] hub + broker |
+//! | gateway | [`gateway`] REST APIs behind sessions: fetched, cached, followed |
 //! | doors | [`edge`] sockets, [`control`] gRPC, [`pusher`] what Pusher does over plain HTTP, [`admin`] health and metrics |
 //! | root | [`config`], then [`server`], then [`cli`] |
 
@@ -26,6 +27,7 @@ pub mod config;
 pub mod control;
 pub mod edge;
 pub mod event_log;
+pub mod gateway;
 pub mod hub;
 pub mod limits;
 pub mod metrics;
