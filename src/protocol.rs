@@ -14,11 +14,13 @@ pub mod pusher;
 
 pub use command::{Command, Fault, RequestId};
 pub use event::{
-    Event, Failure, Member, Name, Past, Reply, SubscribeResult, Subscribed, Welcome, member_data,
+    Event, Failure, Member, Name, Past, Reply, Resource, SubscribeResult, Subscribed, Welcome,
+    member_data,
 };
 
 use bytes::Bytes;
 
+use crate::channel::ChannelName;
 use crate::code::CloseCode;
 use crate::publication::Publication;
 
@@ -134,6 +136,7 @@ pub fn encode_publication(wire: Wire, publication: &Publication) -> Bytes {
     if wire.encoding == Encoding::Pusher {
         return pusher::encode_publication(publication);
     }
+    let change = publication.change.as_deref();
     encode(
         wire.encoding,
         &Event::Push {
@@ -144,6 +147,8 @@ pub fn encode_publication(wire: Wire, publication: &Publication) -> Bytes {
             }),
             data: &publication.data,
             offset: publication.epoch.is_some().then_some(publication.sequence),
+            item: publication.item().map(ChannelName::as_str),
+            re: change.and_then(|change| change.re.as_deref()),
         },
     )
 }

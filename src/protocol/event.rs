@@ -25,6 +25,10 @@ pub enum Event<'a> {
         data: &'a [u8],
         /// On channels that keep history.
         offset: Option<u64>,
+        /// On a covered collection: the uri of the item that it tells of.
+        item: Option<&'a str>,
+        /// In the writer's own copy: the command's id, JSON text.
+        re: Option<&'a [u8]>,
     },
     /// `pogo:welcome`, the first frame.
     Welcome(Welcome<'a>),
@@ -134,6 +138,9 @@ pub enum Reply<'a> {
         /// In the order asked for.
         publications: &'a [Past<'a>],
     },
+    /// To `index`, `show`, `create`, `update` and `delete`, and to a `bind` that brings the
+    /// resource.
+    Resource(Resource<'a>),
     /// To `ping`.
     Time {
         /// Unix milliseconds.
@@ -150,6 +157,45 @@ pub struct Failure<'a> {
     pub message: &'a str,
     /// When it may work, where waiting helps.
     pub retry_after: Option<Duration>,
+    /// The upstream's status.
+    pub http: Option<u16>,
+    /// The upstream's body: JSON text.
+    pub details: Option<&'a [u8]>,
+    /// A write of which nobody knows whether it was done.
+    pub outcome_unknown: bool,
+}
+
+impl<'a> Failure<'a> {
+    /// One that says no more than this.
+    pub const fn new(code: ErrorCode, message: &'a str) -> Self {
+        Self {
+            code,
+            message,
+            retry_after: None,
+            http: None,
+            details: None,
+            outcome_unknown: false,
+        }
+    }
+}
+
+/// What the gateway answers. Of it only `data` stands in the reply's `data`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Resource<'a> {
+    /// The upstream's status.
+    pub code: Option<u16>,
+    /// JSON text, else `null`.
+    pub data: Option<&'a [u8]>,
+    /// The entity tag, quotes and all.
+    pub etag: Option<&'a str>,
+    /// The canonical uri that the session is bound to, else `false`.
+    pub bound: Option<&'a str>,
+    /// Where that stands.
+    pub position: Option<&'a Position>,
+    /// Whether all that was missed is there, if that was asked.
+    pub recovered: Option<bool>,
+    /// What was missed or rewound, oldest first; `None` leaves the key out.
+    pub publications: Option<&'a [Past<'a>]>,
 }
 
 /// One channel joined.
@@ -195,6 +241,8 @@ pub struct Member<'a> {
 pub struct Past<'a> {
     /// The event's name.
     pub event: &'a str,
+    /// On a covered collection: the uri of the item that it tells of.
+    pub item: Option<&'a str>,
     /// JSON text.
     pub data: &'a [u8],
     /// Its offset.

@@ -13,6 +13,9 @@ use crate::session_id::SessionId;
 /// Publications that `channel:history` returns when not told how many.
 pub const DEFAULT_HISTORY_LIMIT: usize = 100;
 
+/// Longest option that becomes a header, in bytes.
+pub const MAX_HEADER_BYTES: usize = 1024;
+
 /// A position as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct From<'a> {
@@ -40,6 +43,25 @@ pub struct SubscribeMany<'a> {
     pub recover: HashMap<Cow<'a, str>, From<'a>>,
     /// Bring the last so many of each.
     pub rewind: usize,
+}
+
+/// Options of `index`, `show`, `create`, `update`, `delete`, and of `bind` to a covered uri.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest<'a> {
+    /// Whether the session is bound to what is answered.
+    pub bind: bool,
+    /// Bring what was missed since.
+    pub recover: Option<From<'a>>,
+    /// Bring the last so many events.
+    pub rewind: usize,
+    /// Of bind: bring the resource.
+    pub snapshot: bool,
+    /// Becomes `If-Match`: visible ASCII and spaces, at most [`MAX_HEADER_BYTES`].
+    pub if_match: Option<Cow<'a, str>>,
+    /// Becomes `Idempotency-Key`; the same.
+    pub idempotency_key: Option<Cow<'a, str>>,
+    /// Whether the session gets its own copy of the event.
+    pub echo: bool,
 }
 
 /// Options of `channel:history`.
@@ -93,6 +115,46 @@ impl<'a> SubscribeMany<'a> {
             .transpose()?
             .unwrap_or(0);
         Ok(Self { recover, rewind })
+    }
+}
+
+impl<'a> Rest<'a> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A known key has the wrong type, or what becomes a header cannot be one.
+    pub fn parse(options: Option<&'a RawValue>) -> Result<Self, Fault> {
+        let names = [
+            "bind",
+            "recover",
+            "rewind",
+            "snapshot",
+            "if_match",
+            "idempotency_key",
+            "echo",
+        ];
+        let [
+            bind,
+            recover,
+            rewind,
+            snapshot,
+            if_match,
+            idempotency_key,
+            echo,
+        ] = known(options, names)?;
+        let flag = |raw: Option<&RawValue>, fault| raw.map(|raw| boolean(raw, fault)).transpose();
+        let rewind = rewind.map(|raw| count(raw, REWIND)).transpose()?;
+        Ok(Self {
+            bind: flag(bind, BIND)?.unwrap_or(true),
+            recover: recover.map(|raw| From::parse(raw, RECOVER)).transpose()?,
+            rewind: rewind.unwrap_or(0),
+            snapshot: flag(snapshot, SNAPSHOT)?.unwrap_or(false),
+            if_match: if_match.map(|raw| header(raw, IF_MATCH)).transpose()?,
+            idempotency_key: idempotency_key
+                .map(|raw| header(raw, IDEMPOTENCY_KEY))
+                .transpose()?,
+            echo: flag(echo, ECHO)?.unwrap_or(true),
+        })
     }
 }
 
@@ -152,6 +214,12 @@ const FROM: Fault =
     Fault("`from` must be an object with `epoch` (a string) and `offset` (a whole number)");
 const REVERSE: Fault = Fault("`reverse` must be a boolean");
 const ECHO: Fault = Fault("`echo` must be a boolean");
+const BIND: Fault = Fault("`bind` must be a boolean");
+const SNAPSHOT: Fault = Fault("`snapshot` must be a boolean");
+const IF_MATCH: Fault =
+    Fault("`if_match` must be a string of visible ASCII, of at most 1,024 bytes");
+const IDEMPOTENCY_KEY: Fault =
+    Fault("`idempotency_key` must be a string of visible ASCII, of at most 1,024 bytes");
 const TOKEN: Fault = Fault("`data.token` must be a string");
 
 impl<'a> From<'a> {
@@ -197,6 +265,15 @@ fn count(raw: &RawValue, fault: Fault) -> Result<usize, Fault> {
 
 fn boolean(raw: &RawValue, fault: Fault) -> Result<bool, Fault> {
     raw.get().parse().map_err(|_| fault)
+}
+
+/// A string that can be a header's value.
+fn header(raw: &RawValue, fault: Fault) -> Result<Cow<'_, str>, Fault> {
+    let fits = |text: &Cow<'_, str>| {
+        (1..=MAX_HEADER_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+    };
+    string(raw).filter(fits).ok_or(fault)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::text::{self, Out, Write};
 use crate::channel::ChannelName;
 use crate::protocol::event::{
-    Event, Failure, Member, Name, Past, Reply, SubscribeResult, Subscribed, Welcome,
+    Event, Failure, Member, Name, Past, Reply, Resource, SubscribeResult, Subscribed, Welcome,
 };
 use crate::protocol::{RequestId, Spelling};
 use crate::publication::Position;
@@ -28,14 +28,21 @@ impl Write for Event<'_> {
                 name,
                 data,
                 offset,
+                item,
+                re,
             } => {
                 out.raw(b"{\"event\":");
                 out.string(event);
                 if let Some(name) = name {
                     comma_name(out, *name);
                 }
+                comma_item(out, *item);
                 out.raw(b",\"data\":");
                 out.raw(data);
+                if let Some(re) = re {
+                    out.raw(b",\"re\":");
+                    out.raw(re);
+                }
                 if let Some(offset) = offset {
                     out.raw(b",\"offset\":");
                     out.number(*offset);
@@ -88,6 +95,7 @@ fn write_reply<O: Out>(out: &mut O, id: &RequestId<'_>, reply: &Reply<'_>) {
             failure.write(out);
         }
         Reply::Done => out.raw(b",\"status\":\"ok\""),
+        Reply::Resource(resource) => write_resource(out, resource),
         reply => {
             out.raw(b",\"status\":\"ok\",\"data\":");
             write_reply_data(out, reply);
@@ -98,7 +106,7 @@ fn write_reply<O: Out>(out: &mut O, id: &RequestId<'_>, reply: &Reply<'_>) {
 
 fn write_reply_data<O: Out>(out: &mut O, reply: &Reply<'_>) {
     match reply {
-        Reply::Error(_) | Reply::Done => {}
+        Reply::Error(_) | Reply::Done | Reply::Resource(_) => {}
         Reply::Authenticated {
             expires,
             session,
@@ -149,6 +157,36 @@ fn write_reply_data<O: Out>(out: &mut O, reply: &Reply<'_>) {
     }
 }
 
+fn write_resource<O: Out>(out: &mut O, resource: &Resource<'_>) {
+    out.raw(b",\"status\":\"ok\",\"data\":");
+    out.raw(resource.data.unwrap_or(b"null"));
+    if let Some(code) = resource.code {
+        out.raw(b",\"code\":");
+        out.number(code.into());
+    }
+    if let Some(etag) = resource.etag {
+        out.raw(b",\"etag\":");
+        out.string(etag);
+    }
+    out.raw(b",\"bound\":");
+    match resource.bound {
+        Some(uri) => out.string(uri),
+        None => out.raw(b"false"),
+    }
+    if let Some(position) = resource.position {
+        out.raw(b",");
+        write_position(out, position);
+    }
+    if let Some(recovered) = resource.recovered {
+        out.raw(b",");
+        write_recovered(out, recovered);
+    }
+    if let Some(publications) = resource.publications {
+        out.raw(b",\"publications\":");
+        list(out, publications);
+    }
+}
+
 impl Write for Welcome<'_> {
     fn write<O: Out>(&self, out: &mut O) {
         out.raw(b"{\"session\":");
@@ -190,11 +228,7 @@ impl Write for Subscribed<'_> {
         }
         if let Some(recovered) = self.recovered {
             out.raw(comma);
-            out.raw(if recovered {
-                b"\"recovered\":true"
-            } else {
-                b"\"recovered\":false"
-            });
+            write_recovered(out, recovered);
             comma = b",";
         }
         if let Some(publications) = self.publications {
@@ -231,6 +265,17 @@ impl Write for Failure<'_> {
             out.raw(b",\"retry_after_ms\":");
             out.number(milliseconds(wait));
         }
+        if let Some(http) = self.http {
+            out.raw(b",\"http\":");
+            out.number(http.into());
+        }
+        if let Some(details) = self.details {
+            out.raw(b",\"details\":");
+            out.raw(details);
+        }
+        if self.outcome_unknown {
+            out.raw(b",\"outcome\":\"unknown\"");
+        }
         out.raw(b"}");
     }
 }
@@ -251,6 +296,7 @@ impl Write for Past<'_> {
     fn write<O: Out>(&self, out: &mut O) {
         out.raw(b"{\"event\":");
         out.string(self.event);
+        comma_item(out, self.item);
         out.raw(b",\"data\":");
         out.raw(self.data);
         out.raw(b",\"offset\":");
@@ -309,6 +355,21 @@ fn write_position<O: Out>(out: &mut O, position: &Position) {
     out.string(&position.epoch);
     out.raw(b",\"offset\":");
     out.number(position.offset);
+}
+
+fn write_recovered<O: Out>(out: &mut O, recovered: bool) {
+    out.raw(if recovered {
+        b"\"recovered\":true"
+    } else {
+        b"\"recovered\":false"
+    });
+}
+
+fn comma_item<O: Out>(out: &mut O, item: Option<&str>) {
+    if let Some(item) = item {
+        out.raw(b",\"item\":");
+        out.string(item);
+    }
 }
 
 fn comma_name<O: Out>(out: &mut O, name: Name<'_>) {

@@ -1,6 +1,7 @@
 //! Commands as clients write them, well and badly.
 
 mod events;
+mod gateway;
 mod reference;
 
 use proptest::prelude::*;

@@ -175,3 +175,63 @@ proptest! {
         let _ = echo(Some(&options));
     }
 }
+
+#[test]
+fn rest() {
+    let defaults = Rest {
+        bind: true,
+        recover: None,
+        rewind: 0,
+        snapshot: false,
+        if_match: None,
+        idempotency_key: None,
+        echo: true,
+    };
+    let nulls = raw(r#"{"bind":null,"echo":null,"if_match":null,"recover":null}"#);
+    for options in [None, Some(&*raw("{}")), Some(&*nulls)] {
+        assert_eq!(Rest::parse(options), Ok(defaults.clone()));
+    }
+    let longest = "k".repeat(MAX_HEADER_BYTES);
+    let all = raw(&format!(
+        r#"{{"bind":false,"recover":{{"epoch":"e","offset":7}},"rewind":3,"snapshot":true,
+            "if_match":"\"a\", W/\"b\"","idempotency_key":"{longest}","echo":false,"other":1}}"#,
+    ));
+    let expected = Rest {
+        bind: false,
+        recover: Some(from("e", 7)),
+        rewind: 3,
+        snapshot: true,
+        if_match: Some("\"a\", W/\"b\"".into()),
+        idempotency_key: Some(longest.into()),
+        echo: false,
+    };
+    assert_eq!(Rest::parse(Some(&all)), Ok(expected));
+}
+
+#[test]
+fn what_cannot_be_a_rest_option() {
+    let long = "k".repeat(MAX_HEADER_BYTES + 1);
+    for key in ["if_match", "idempotency_key"] {
+        for bad in [
+            "1",
+            "[]",
+            r#""""#,
+            r#""é""#,
+            r#""a\nb""#,
+            r#""a\u0000""#,
+            &format!("\"{long}\""),
+        ] {
+            let options = raw(&format!(r#"{{"{key}":{bad}}}"#));
+            let fault = Rest::parse(Some(&options)).unwrap_err().to_string();
+            assert!(fault.contains(key), "{fault}");
+        }
+    }
+    for key in ["bind", "snapshot", "echo", "recover", "rewind"] {
+        for bad in ["\"true\"", "[]", "-1"] {
+            let options = raw(&format!(r#"{{"{key}":{bad}}}"#));
+            let fault = Rest::parse(Some(&options)).unwrap_err().to_string();
+            assert!(fault.contains(key), "{fault}");
+        }
+    }
+    assert!(Rest::parse(Some(&raw("[]"))).is_err());
+}

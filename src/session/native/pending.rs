@@ -99,9 +99,8 @@ impl Wanted {
 impl Refusal {
     pub(super) fn failure(&self) -> Failure<'_> {
         Failure {
-            code: self.code,
-            message: &self.message,
             retry_after: self.retry_after,
+            ..Failure::new(self.code, &self.message)
         }
     }
 }

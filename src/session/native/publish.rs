@@ -226,6 +226,7 @@ pub(super) fn past<'p>(publications: &[&'p Retained]) -> Vec<Past<'p>> {
         .iter()
         .map(|retained| Past {
             event: &retained.event,
+            item: None,
             data: &retained.data,
             offset: retained.offset,
             time: retained.time,

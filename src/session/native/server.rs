@@ -108,6 +108,8 @@ impl Session {
                     name: None,
                     data,
                     offset: None,
+                    item: None,
+                    re: None,
                 },
                 out,
             );

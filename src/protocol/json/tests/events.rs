@@ -17,7 +17,7 @@ use crate::publication::{Position, Publication};
 use crate::session_id::SessionId;
 
 /// The frame's text, after checking its header.
-fn text(frame: &Bytes) -> &str {
+pub(super) fn text(frame: &Bytes) -> &str {
     let long = frame[1] == 126;
     let body = &frame[if long { 4 } else { 2 }..];
     assert_eq!(
@@ -27,7 +27,7 @@ fn text(frame: &Bytes) -> &str {
     std::str::from_utf8(body).expect("utf-8")
 }
 
-fn assert_event(event: &Event<'_>, expected: &str) {
+pub(super) fn assert_event(event: &Event<'_>, expected: &str) {
     let frame = encode(Encoding::Json, event);
     assert_eq!(text(&frame), expected);
     serde_json::from_str::<serde_json::Value>(expected).expect("json");
@@ -53,7 +53,7 @@ fn position() -> Position {
     }
 }
 
-fn channel(text: &str) -> Name<'_> {
+pub(super) fn channel(text: &str) -> Name<'_> {
     Name {
         spelling: Spelling::Channel,
         text,
@@ -70,12 +70,14 @@ fn uri(text: &str) -> Name<'_> {
 const PAST: [Past<'static>; 2] = [
     Past {
         event: "a",
+        item: None,
         data: b"{\"x\": 1.0}",
         offset: 1,
         time: 1_700_000_000_000,
     },
     Past {
         event: "b",
+        item: None,
         data: b"null",
         offset: 2,
         time: 0,
@@ -160,6 +162,8 @@ fn the_servers_own_events() {
             name: None,
             data: b"[]",
             offset: None,
+            item: None,
+            re: None,
         },
         r#"{"event":"hi","data":[]}"#,
     );
@@ -208,11 +212,7 @@ fn what_the_server_says_of_a_channel() {
 
 #[test]
 fn errors_and_ids() {
-    let failure = Failure {
-        code: ErrorCode::RateLimited,
-        message: "slow \"down\"",
-        retry_after: None,
-    };
+    let failure = Failure::new(ErrorCode::RateLimited, "slow \"down\"");
     let id = RequestId::Text("a\"\u{1}é".into());
     assert_event(
         &Event::Reply {
@@ -319,11 +319,7 @@ fn replies_to_subscribe() {
         recovered: Some(false),
         ..subscribed(channel("a"))
     };
-    let failure = Failure {
-        code: ErrorCode::Forbidden,
-        message: "no",
-        retry_after: None,
-    };
+    let failure = Failure::new(ErrorCode::Forbidden, "no");
     assert_reply(
         Reply::Results(&[
             SubscribeResult::Ok(lost),
@@ -365,7 +361,8 @@ fn presence() {
 proptest! {
     #[test]
     fn strings_survive(event in any::<String>(), name in any::<String>(), offset: Option<u64>) {
-        let push = Event::Push { event: &event, name: Some(channel(&name)), data: b"0", offset };
+        let push = Event::Push { event: &event, name: Some(channel(&name)), data: b"0", offset,
+            item: None, re: None };
         let frame = encode(Encoding::Json, &push);
         let read: serde_json::Value = serde_json::from_str(text(&frame)).expect("json");
         prop_assert_eq!(read["event"].as_str(), Some(&*event));
