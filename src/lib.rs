@@ -26,6 +26,7 @@ pub mod code;
 pub mod config;
 pub mod control;
 pub mod edge;
+pub mod egress;
 pub mod event_log;
 pub mod gateway;
 pub mod hub;

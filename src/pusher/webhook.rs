@@ -23,7 +23,6 @@ mod config;
 mod delayed;
 mod driver;
 mod event;
-mod guard;
 mod lane;
 mod schedule;
 

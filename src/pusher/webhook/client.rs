@@ -2,33 +2,24 @@
 //! that very address; time and what is read are bounded; redirects are answers like any other.
 
 use std::error::Error;
-use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
-use tower::Service;
 
-use super::guard::Guard;
 use super::lane::Attempt;
 use super::{Config, Hook};
+use crate::egress::{self, Connector, Guard, Reach, is_blocked};
 
-/// How many of a name's addresses are tried.
-const MOST_ADDRESSES: usize = 4;
 /// How long a connection may wait for the next request.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -71,27 +62,18 @@ impl Client {
     /// # Errors
     /// There are none, and a webhook needs them.
     pub(super) fn new(config: &Config) -> io::Result<Self> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let tls = tls.map_err(io::Error::other)?;
-        let tls = if config.hooks.iter().any(|hook| hook.target.is_https()) {
-            tls.with_native_roots()?
-        } else {
-            tls.with_root_certificates(RootCertStore::empty())
-        };
-        Ok(Self::with_tls(config, tls.with_no_client_auth()))
+        let wanted = config.hooks.iter().any(|hook| hook.target.is_https());
+        Ok(Self::with_tls(config, egress::tls(wanted)?))
     }
 
     pub(super) fn with_tls(config: &Config, tls: ClientConfig) -> Self {
         let guard = Guard {
+            reach: Reach::Public,
             allow: config.allow.clone(),
             loopback: config.loopback,
+            literal: false,
         };
-        let connector = Connector {
-            guard: Arc::new(guard),
-            timeout: config.timeout,
-        };
+        let connector = Connector::new(guard, config.timeout);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -156,104 +138,6 @@ fn request(hook: &Hook, body: Bytes) -> Result<Request<Full<Bytes>>, SendError> 
         request.headers_mut().insert(AUTHORIZATION, value);
     }
     Ok(request)
-}
-
-/// Connects to addresses that the guard permits.
-#[derive(Debug, Clone)]
-struct Connector {
-    guard: Arc<Guard>,
-    timeout: Duration,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-enum ConnectError {
-    #[error("the URL has no host")]
-    NoHost,
-    #[error("no address is permitted")]
-    Blocked,
-    #[error("the name cannot be resolved")]
-    Resolve(#[source] io::Error),
-    #[error("cannot connect")]
-    Connect(#[source] io::Error),
-}
-
-fn is_blocked(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(ConnectError::Blocked) = error.downcast_ref() {
-            return true;
-        }
-        // What wraps an error in an `io::Error` shows the wrapped one's source, not itself.
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
-}
-
-impl Connector {
-    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
-        let host = uri.host().ok_or(ConnectError::NoHost)?;
-        let default = if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
-        let port = uri.port_u16().unwrap_or(default);
-        let permitted = self.resolve(host, port).await?;
-        let each = self.timeout / u32::try_from(permitted.len()).unwrap_or(u32::MAX).max(1);
-        let mut failed = ConnectError::Blocked;
-        for address in permitted {
-            let stream = tokio::time::timeout(each, TcpStream::connect(address)).await;
-            match stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-                    return Ok(TokioIo::new(stream));
-                }
-                Err(error) => failed = ConnectError::Connect(error),
-            }
-        }
-        Err(failed)
-    }
-
-    /// The addresses of `host` that are permitted; none is [`ConnectError::Blocked`].
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        let found: Vec<SocketAddr> = match literal.parse::<IpAddr>() {
-            Ok(address) => vec![(address, port).into()],
-            Err(_) => tokio::net::lookup_host((host, port))
-                .await
-                .map_err(ConnectError::Resolve)?
-                .collect(),
-        };
-        let permitted = found
-            .into_iter()
-            .filter(|address| self.guard.permits(address.ip()));
-        let permitted: Vec<_> = permitted.take(MOST_ADDRESSES).collect();
-        if permitted.is_empty() {
-            return Err(ConnectError::Blocked);
-        }
-        Ok(permitted)
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
-    }
 }
 
 #[cfg(test)]

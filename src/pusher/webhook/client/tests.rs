@@ -1,17 +1,19 @@
 //! The client and a real receiver.
 
 use std::convert::Infallible;
-use std::sync::Mutex;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{Empty, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use rcgen::generate_simple_self_signed;
-use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 

@@ -1,25 +1,67 @@
-//! Which addresses a webhook may be sent to: public ones, and what the operator allows. A URL of an
-//! app must not reach what only this machine can.
+//! Which addresses a connection may go to: what its owner may reach anyway, and what the operator
+//! allows. A URL that somebody else wrote must not reach what only this machine can.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// What is allowed beside public addresses.
+/// What may be reached without being listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Public addresses.
+    Public,
+    /// Private ones too, but neither this machine nor what a cloud tells its machines.
+    Private,
+}
+
+/// What may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Guard {
-    pub(super) allow: Vec<IpNet>,
-    pub(super) loopback: bool,
+pub struct Guard {
+    /// Without being listed.
+    pub reach: Reach,
+    /// Listed.
+    pub allow: Vec<IpNet>,
+    /// This machine.
+    pub loopback: bool,
+    /// A host that is written as an address, or as `localhost`, is meant: the operator wrote it.
+    pub literal: bool,
 }
 
 impl Guard {
-    /// Whether a request may go to `address`.
-    pub(super) fn permits(&self, address: IpAddr) -> bool {
+    /// Whether a connection for `host` may go to `address`.
+    pub fn permits(&self, host: &str, address: IpAddr) -> bool {
         // `::ffff:127.0.0.1` reaches 127.0.0.1.
         let address = address.to_canonical();
         is_public(address)
+            || (self.reach == Reach::Private && is_private(address))
             || (self.loopback && address.is_loopback())
             || self.allow.iter().any(|range| range.contains(&address))
+            || (self.literal && is_meant(host, address))
+    }
+}
+
+/// Whether `host` says nothing but `address`.
+fn is_meant(host: &str, address: IpAddr) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    match literal.parse::<IpAddr>() {
+        Ok(written) => written.to_canonical() == address,
+        Err(_) => host.eq_ignore_ascii_case("localhost") && address.is_loopback(),
+    }
+}
+
+/// Networks of one's own, but for the addresses at which clouds hand out credentials.
+fn is_private(address: IpAddr) -> bool {
+    const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            let shared = a == 100 && (64..=127).contains(&b);
+            (address.is_private() || shared) && address != METADATA_V4
+        }
+        IpAddr::V6(address) => {
+            let metadata = matches!(address.segments(), [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..]);
+            address.is_unique_local() && !metadata
+        }
     }
 }
 
@@ -75,8 +117,10 @@ mod tests {
 
     fn guard(allow: &[&str]) -> Guard {
         Guard {
+            reach: Reach::Public,
             allow: allow.iter().map(|range| range.parse().unwrap()).collect(),
             loopback: false,
+            literal: false,
         }
     }
 
@@ -126,7 +170,10 @@ mod tests {
     #[test]
     fn what_is_not_public_is_refused() {
         for address in PRIVATE {
-            assert!(!guard(&[]).permits(address.parse().unwrap()), "{address}");
+            assert!(
+                !guard(&[]).permits("h", address.parse().unwrap()),
+                "{address}"
+            );
         }
         for address in [
             "1.1.1.1",
@@ -143,7 +190,10 @@ mod tests {
             "2001:4860:4860::8888",
             "2606:4700::1111",
         ] {
-            assert!(guard(&[]).permits(address.parse().unwrap()), "{address}");
+            assert!(
+                guard(&[]).permits("h", address.parse().unwrap()),
+                "{address}"
+            );
         }
     }
 
@@ -159,7 +209,7 @@ mod tests {
             ("127.0.0.1", false),
         ] {
             assert_eq!(
-                some.permits(address.parse().unwrap()),
+                some.permits("h", address.parse().unwrap()),
                 permitted,
                 "{address}"
             );
@@ -177,10 +227,74 @@ mod tests {
             ("169.254.169.254", false),
         ] {
             assert_eq!(
-                own.permits(address.parse().unwrap()),
+                own.permits("h", address.parse().unwrap()),
                 permitted,
                 "{address}"
             );
+        }
+    }
+
+    #[test]
+    fn an_upstream_may_be_private_but_not_this_machine_nor_metadata() {
+        let upstream = Guard {
+            reach: Reach::Private,
+            ..guard(&[])
+        };
+        for address in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "100.64.0.1",
+            "fd12::1",
+        ] {
+            assert!(upstream.permits("h", address.parse().unwrap()), "{address}");
+        }
+        for address in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "169.254.169.254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            assert!(
+                !upstream.permits("h", address.parse().unwrap()),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_the_operator_wrote_itself_is_meant() {
+        let meant = Guard {
+            literal: true,
+            ..guard(&[])
+        };
+        for (host, address, permitted) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("[::1]", "::1", true),
+            ("localhost", "127.0.0.1", true),
+            ("LocalHost", "::1", true),
+            ("localhost", "10.0.0.1", false),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("example.org", "127.0.0.1", false),
+            ("localhost.example.org", "127.0.0.1", false),
+            ("169.254.169.254", "169.254.169.254", true),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(meant.permits(host, address), permitted, "{host} {address}");
+            assert!(!guard(&[]).permits(host, address), "{host}");
         }
     }
 
@@ -188,17 +302,17 @@ mod tests {
         #[test]
         fn no_spelling_of_an_ipv4_address_says_more_than_the_address(bits: u32) {
             let plain = Ipv4Addr::from_bits(bits);
-            let permitted = guard(&[]).permits(plain.into());
+            let permitted = guard(&[]).permits("h", plain.into());
             let [a, b, c, d] = plain.octets().map(u16::from);
             let (high, low) = (a << 8 | b, c << 8 | d);
             for spelled in [
                 plain.to_ipv6_mapped(),
                 Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
             ] {
-                prop_assert_eq!(guard(&[]).permits(spelled.into()), permitted);
+                prop_assert_eq!(guard(&[]).permits("h", spelled.into()), permitted);
             }
             for hidden in [plain.to_ipv6_compatible(), Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1)] {
-                prop_assert!(!guard(&[]).permits(hidden.into()));
+                prop_assert!(!guard(&[]).permits("h", hidden.into()));
             }
         }
 
@@ -208,7 +322,7 @@ mod tests {
             let private = address.is_private() || address.is_loopback() || address.is_link_local()
                 || address.is_multicast() || address.is_broadcast() || address.is_unspecified()
                 || address.is_documentation();
-            prop_assert!(!private || !guard(&[]).permits(address.into()));
+            prop_assert!(!private || !guard(&[]).permits("h", address.into()));
         }
     }
 }
