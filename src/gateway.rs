@@ -10,3 +10,4 @@
 //! lock is held over an await.
 
 mod failure;
+pub mod upstream;

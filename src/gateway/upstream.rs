@@ -1,0 +1,189 @@
+//! Requests to the REST APIs behind the endpoints. What leaves here has a host, a path and headers
+//! that no client chose; what comes in has been bounded and freed of what is between two peers.
+//!
+//! Each endpoint has an upstream of its own: connections, health of its bases, breaker, slots and
+//! retry budget. So nothing that one endpoint may reach, or fails to reach, touches another.
+
+mod body;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode};
+use ipnet::IpNet;
+
+pub use body::{RequestBody, UpstreamBody};
+
+use crate::metrics::Metrics;
+use crate::resource::{Caller, Endpoint};
+
+/// What all upstreams have in common.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `gateway.allow`: addresses that may be reached beside public and private ones.
+    pub allow: Vec<IpNet>,
+    /// Whether this machine may be (`--dev`).
+    pub loopback: bool,
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// Path and query below the base, as the endpoint's resource writes them.
+    pub path: String,
+    /// The client's headers: only those of the allow-list go on. Those of [`credentials`] go in
+    /// `identity`.
+    pub headers: HeaderMap,
+    /// What says who asks; goes on as it is.
+    pub identity: HeaderMap,
+    /// The body.
+    pub body: RequestBody,
+    /// May be made twice although it is a write: it has an idempotency key that the endpoint knows.
+    pub idempotent: bool,
+    /// On whose behalf, for `Forwarded`; none: the gateway's own.
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UpstreamError {
+    /// It did not come in time.
+    #[error("the upstream did not answer in time")]
+    Timeout {
+        /// The request was on its way: a write may have been done.
+        sent: bool,
+    },
+    /// It was not asked.
+    #[error("{why}")]
+    Unavailable {
+        /// Why not.
+        why: Unasked,
+        /// When it may be.
+        retry_after: Option<Duration>,
+    },
+    /// What came is no answer.
+    #[error("{why}")]
+    BadAnswer {
+        /// What is wrong with it.
+        why: BadAnswer,
+        /// The request was on its way: a write may have been done.
+        sent: bool,
+    },
+    /// Its address may not be reached.
+    #[error("the upstream's address is not allowed; `gateway.allow` can allow it")]
+    Blocked,
+    /// The client's own body ended early or was too long; never of a body that is whole.
+    #[error("the request's body did not come whole")]
+    Body,
+}
+
+/// Why an upstream is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unasked {
+    /// It failed too often of late.
+    #[error("the upstream fails at present")]
+    Open,
+    /// As many requests as it may have are under way.
+    #[error("the upstream is busy")]
+    Full,
+    /// Nobody answers at its address.
+    #[error("the upstream cannot be reached")]
+    Unreachable,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadAnswer {
+    /// The connection is not secure.
+    #[error("the upstream's TLS failed")]
+    Tls,
+    /// Not HTTP, or cut off.
+    #[error("the upstream's answer is no HTTP, or was cut off")]
+    Http,
+    /// It leads elsewhere, which nobody follows.
+    #[error("the upstream redirects")]
+    Redirect,
+    /// Longer than allowed.
+    #[error("the upstream's answer is too long")]
+    TooLong,
+    /// What was to be sent is no request: a misconfigured base.
+    #[error("no request can be made of this")]
+    Request,
+}
+
+impl UpstreamError {
+    /// Whether a write that ended so may have been done all the same.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { sent: true } | Self::BadAnswer { sent: true, .. }
+        )
+    }
+
+    /// The status for `pogo_gateway_requests_total`.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Timeout { .. } => "timeout",
+            Self::Unavailable { .. } => "unavailable",
+            Self::BadAnswer { .. } => "bad_gateway",
+            Self::Blocked => "blocked",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// The upstreams of all endpoints.
+#[derive(Debug)]
+pub struct Upstreams {
+    config: Config,
+    metrics: Metrics,
+}
+
+impl Upstreams {
+    /// None yet; an endpoint's comes with its first request.
+    pub fn new(config: Config, metrics: Metrics) -> Self {
+        Self { config, metrics }
+    }
+
+    /// Forgets the upstreams of endpoints that `has` does not know any more; requests under way
+    /// end on them.
+    pub fn retain(&self, has: impl Fn(&Arc<Endpoint>) -> bool) {
+        let _ = has;
+    }
+
+    /// The whole answer in memory, at most `limit` bytes of it. An answer that redirects is none.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn fetch(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        asked: Asked,
+        limit: usize,
+    ) -> Result<Response<Bytes>, UpstreamError> {
+        std::future::pending().await
+    }
+
+    /// The answer as it comes.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn stream(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        asked: Asked,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        std::future::pending().await
+    }
+}
+
+/// The caller's credentials are of no use to this endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoCredentials {
+    /// A token cannot be made.
+    #[error("no token can be made for the upstream")]
+    Sign,
+}

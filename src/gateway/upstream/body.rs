@@ -1,0 +1,120 @@
+//! Bodies on their way to an upstream and back. A body that comes slowly is cut off by the pause
+//! between two of its parts, not by how long it takes; one whose reader is slow waits.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::{BadAnswer, UpstreamError};
+
+/// Any error.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A request's body.
+pub enum RequestBody {
+    /// It is there, so that the request can be made again.
+    Whole(Bytes),
+    /// It comes from a client, who bounds its length and the time it takes.
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl RequestBody {
+    /// No body.
+    pub fn empty() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl Default for RequestBody {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<Bytes> for RequestBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// What is sent.
+pub(super) type Sent = UnsyncBoxBody<Bytes, BoxError>;
+
+/// `bytes` as they are sent.
+pub(super) fn whole(bytes: Bytes) -> Sent {
+    use http_body_util::BodyExt;
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// An upstream's answer as it comes: each part within `pause` of being asked for.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    pause: Duration,
+    /// Since when the next part is waited for.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(incoming: Incoming, pause: Duration) -> Self {
+        Self {
+            incoming,
+            pause,
+            late: None,
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        const CUT: UpstreamError = UpstreamError::BadAnswer {
+            why: BadAnswer::Http,
+            sent: true,
+        };
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            this.late = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|_| CUT)));
+        }
+        let pause = this.pause;
+        let late = this
+            .late
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
+        ready!(late.as_mut().poll(cx));
+        Poll::Ready(Some(Err(UpstreamError::Timeout { sent: true })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
