@@ -14,12 +14,12 @@ use crate::session_id::SessionId;
 /// What a revocation names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevocationTarget {
-    /// A session and every other on the same token.
+    /// A session and every other on one of the same tokens.
     Session {
         /// The session.
         session: SessionId,
-        /// Its token, where it had one.
-        token: Option<Fingerprint>,
+        /// The tokens that it had used: none, one, or over Pusher's protocol several.
+        tokens: Box<[Fingerprint]>,
     },
     /// A token by its `jti`.
     TokenId(Box<str>),
@@ -163,8 +163,8 @@ impl Index {
 
     fn insert(&mut self, revocation: Revocation) {
         match &revocation.target {
-            RevocationTarget::Session { token, .. } => {
-                if let Some(token) = token {
+            RevocationTarget::Session { tokens, .. } => {
+                for token in tokens {
                     *self.tokens.entry(*token).or_default() += 1;
                 }
             }
@@ -185,8 +185,8 @@ impl Index {
             return;
         };
         match revocation.target {
-            RevocationTarget::Session { token, .. } => {
-                if let Some(token) = token {
+            RevocationTarget::Session { tokens, .. } => {
+                for token in tokens {
                     release(&mut self.tokens, &token);
                 }
             }
@@ -298,14 +298,14 @@ mod tests {
         let session = SessionId::random().unwrap();
         let target = RevocationTarget::Session {
             session,
-            token: Some([7; 16]),
+            tokens: [[7; 16], [9; 16]].into(),
         };
         revocations.insert(&revocation("s", target, 9_000));
         revocations.insert(&revocation(
             "n",
             RevocationTarget::Session {
                 session,
-                token: None,
+                tokens: [].into(),
             },
             9_000,
         ));
@@ -315,10 +315,15 @@ mod tests {
             9_000,
         ));
         assert!(revocations.refuses(&grant("a", None, None, 7)));
+        assert!(revocations.refuses(&grant("a", None, None, 9)));
         assert!(!revocations.refuses(&grant("a", None, None, 8)));
         assert!(revocations.refuses(&grant("a", None, Some("id-1"), 8)));
         assert!(!revocations.refuses(&grant("a", None, Some("id-2"), 8)));
         assert_eq!(revocations.len(), 3);
+        revocations.remove("s");
+        for token in [7, 9] {
+            assert!(!revocations.refuses(&grant("a", None, None, token)));
+        }
     }
 
     #[test]

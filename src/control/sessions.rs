@@ -83,8 +83,11 @@ impl Sessions for Service {
         self.check_revoke(&request)?;
         let target = match request.target {
             Some(revoke_sessions_request::Target::Session(id)) => {
-                let SessionInfo { id, token, .. } = self.session("session", &id).await?;
-                RevocationTarget::Session { session: id, token }
+                let SessionInfo { id, tokens, .. } = self.session("session", &id).await?;
+                RevocationTarget::Session {
+                    session: id,
+                    tokens,
+                }
             }
             Some(revoke_sessions_request::Target::Subject(subject)) => {
                 let given = request

@@ -88,8 +88,8 @@ pub struct SessionFilter {
     pub user: Option<Box<str>>,
     /// On a token with this `jti`.
     pub token_id: Option<Box<str>>,
-    /// On this very token.
-    pub token: Option<Fingerprint>,
+    /// On one of these very tokens; empty: any.
+    pub tokens: Box<[Fingerprint]>,
     /// With tokens issued at or before this (Unix seconds), or that do not say when.
     pub issued_until: Option<u64>,
     /// Subscribed to this channel.
@@ -137,8 +137,8 @@ pub struct SessionInfo {
     pub expires_at: Option<u64>,
     /// `jti`.
     pub token_id: Option<Arc<str>>,
-    /// Names its token.
-    pub token: Option<Fingerprint>,
+    /// Names the tokens that it uses: over Pusher's protocol there may be several.
+    pub tokens: Box<[Fingerprint]>,
     /// Bytes waiting in its mailbox.
     pub mailbox_bytes: usize,
 }

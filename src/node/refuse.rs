@@ -21,7 +21,7 @@ const CLOSE_DENIED: SessionAction = SessionAction::Close(CloseCode::Forbidden);
 
 impl Node {
     /// Record → broadcast → close. With `dry_run` only counts. A session is looked up to learn
-    /// its token, and every session on that token goes with it.
+    /// its tokens, and every session on one of them goes with it.
     ///
     /// # Errors
     /// [`NodeError::NoSuchSession`]; the broker's refusal, and then nothing has happened.
@@ -150,13 +150,13 @@ impl Node {
         Ok(())
     }
 
-    /// The session with its token, as it is now.
+    /// The session with its tokens, as it is now.
     async fn find(&self, session: SessionId) -> Result<RevocationTarget, NodeError> {
         let (found, workers) = self.hub.list(one(session), None, 1).await;
         match found.first() {
             Some(info) => Ok(RevocationTarget::Session {
                 session,
-                token: info.token,
+                tokens: info.tokens.clone(),
             }),
             None if workers > 0 => Err(NodeError::Unanswered { workers }),
             None => Err(NodeError::NoSuchSession),
@@ -197,13 +197,11 @@ impl Node {
 fn filter(target: &RevocationTarget) -> SessionFilter {
     let any = SessionFilter::default();
     match target {
-        RevocationTarget::Session {
-            token: Some(token), ..
-        } => SessionFilter {
-            token: Some(*token),
+        RevocationTarget::Session { session, tokens } if tokens.is_empty() => one(*session),
+        RevocationTarget::Session { tokens, .. } => SessionFilter {
+            tokens: tokens.clone(),
             ..any
         },
-        RevocationTarget::Session { session, .. } => one(*session),
         RevocationTarget::TokenId(id) => SessionFilter {
             token_id: Some(id.clone()),
             ..any

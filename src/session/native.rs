@@ -149,8 +149,8 @@ impl Session {
             && of_grant(filter.token_id.is_some(), &|grant| {
                 grant.token_id.as_deref() == filter.token_id.as_deref()
             })
-            && of_grant(filter.token.is_some(), &|grant| {
-                Some(grant.fingerprint) == filter.token
+            && of_grant(!filter.tokens.is_empty(), &|grant| {
+                filter.tokens.contains(&grant.fingerprint)
             })
             && of_grant(filter.issued_until.is_some(), &|grant| {
                 grant.issued_at <= filter.issued_until
@@ -182,7 +182,7 @@ impl Session {
             connected_at: self.connected_at,
             expires_at: grant.map(|grant| grant.expires_at),
             token_id: grant.and_then(|grant| grant.token_id.clone()),
-            token: grant.map(|grant| grant.fingerprint),
+            tokens: grant.map(|grant| grant.fingerprint).into_iter().collect(),
             mailbox_bytes: 0,
         }
     }

@@ -202,7 +202,7 @@ impl Session {
 
     /// For lists; `mailbox_bytes` is the worker's to fill in.
     pub fn info(&self) -> SessionInfo {
-        let memo = self.credentials.memos().first();
+        let memos = self.credentials.memos();
         let channels = self.subscriptions.iter().map(|(channel, _)| channel);
         SessionInfo {
             id: self.id,
@@ -215,8 +215,8 @@ impl Session {
                 .collect(),
             connected_at: self.connected_at,
             expires_at: self.credentials.expires_at(),
-            token_id: memo.and_then(|memo| memo.token_id.clone()),
-            token: memo.map(|memo| memo.fingerprint),
+            token_id: memos.first().and_then(|memo| memo.token_id.clone()),
+            tokens: memos.iter().map(|memo| memo.fingerprint).collect(),
             mailbox_bytes: 0,
         }
     }

@@ -184,3 +184,44 @@ async fn a_revoked_token_takes_along_what_was_signed_for_it() {
     publish(&server, "private-a", "1", None).await;
     assert_eq!(kept.expect("create").await["data"], "1");
 }
+
+#[tokio::test]
+async fn a_revoked_session_takes_along_every_token_that_it_used() {
+    let server = TestServer::with(APP).await;
+    // The very same tokens throughout: each is known by its bytes.
+    let [t1, t2, t3] = ["t1", "t2", "t3"].map(|id| Token::master(id).claim("jti", json!(id)));
+    let (mut target, target_id) = connect(&server).await;
+    subscribe(&server, &mut target, &target_id, "private-a", &t1).await;
+    subscribe(&server, &mut target, &target_id, "private-b", &t2).await;
+    let (mut other, other_id) = connect(&server).await;
+    subscribe(&server, &mut other, &other_id, "private-a", &t2).await;
+    let (mut kept, kept_id) = connect(&server).await;
+    subscribe(&server, &mut kept, &kept_id, "private-a", &t3).await;
+    let mut native = Client::with(&server, &t2.sign()).await;
+    // Signed before, shown after.
+    let fields = format!("socket_id={kept_id}&channel_name=private-b");
+    let mut early = signed(&server, "/pusher/auth", &t2, &fields).await;
+
+    let request = RevokeSessionsRequest {
+        target: Some(Target::Session(target_id.clone())),
+        ..RevokeSessionsRequest::default()
+    };
+    let report = server.control().await.revoke(request).await;
+    assert_eq!(report.sessions_closed, 3);
+    assert_eq!(target.closed().await.0, 4009);
+    assert_eq!(other.closed().await.0, 4009);
+    assert_eq!(native.closed().await.0, 4002);
+    for token in [&t1, &t2] {
+        let bearer = format!("authorization: Bearer {}", token.sign());
+        let refused = ask(&server, "POST", "/pusher/auth", &[&bearer], &fields).await;
+        assert_eq!(refused.status, 401, "{refused:?}");
+    }
+    early["channel"] = json!("private-b");
+    kept.send(&json!({ "event": "pusher:subscribe", "data": early }))
+        .await;
+    let refused = kept.expect("pusher:error").await;
+    assert!(refused.to_string().contains("revoked"), "{refused}");
+    kept.expect("pusher:subscription_error").await;
+    publish(&server, "private-a", "1", None).await;
+    assert_eq!(kept.expect("create").await["data"], "1");
+}

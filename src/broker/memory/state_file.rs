@@ -184,7 +184,11 @@ struct RevocationRow {
 enum TargetRow {
     Session {
         session: String,
+        /// What earlier versions wrote: one at most.
+        #[serde(default, skip_serializing)]
         token: Option<String>,
+        #[serde(default)]
+        tokens: Vec<String>,
     },
     TokenId {
         token_id: Box<str>,
@@ -243,9 +247,13 @@ impl State {
 
 fn row(record: &Revocation) -> RevocationRow {
     let target = match &record.target {
-        RevocationTarget::Session { session, token } => TargetRow::Session {
+        RevocationTarget::Session { session, tokens } => TargetRow::Session {
             session: session.to_string(),
-            token: token.map(|token| STANDARD_NO_PAD.encode(token)),
+            token: None,
+            tokens: tokens
+                .iter()
+                .map(|token| STANDARD_NO_PAD.encode(token))
+                .collect(),
         },
         RevocationTarget::TokenId(id) => TargetRow::TokenId {
             token_id: id.clone(),
@@ -270,9 +278,17 @@ fn row(record: &Revocation) -> RevocationRow {
 fn target(row: TargetRow) -> Result<RevocationTarget, serde_json::Error> {
     use serde::de::Error;
     Ok(match row {
-        TargetRow::Session { session, token } => RevocationTarget::Session {
+        TargetRow::Session {
+            session,
+            token,
+            tokens,
+        } => RevocationTarget::Session {
             session: session.parse().map_err(Error::custom)?,
-            token: token.as_deref().map(fingerprint).transpose()?,
+            tokens: tokens
+                .iter()
+                .chain(&token)
+                .map(|token| fingerprint(token))
+                .collect::<Result<_, _>>()?,
         },
         TargetRow::TokenId { token_id } => RevocationTarget::TokenId(token_id),
         TargetRow::Subject {

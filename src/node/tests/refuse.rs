@@ -27,7 +27,7 @@ fn session(number: u64, subject: &str, token: u8, address: &str) -> SessionInfo 
         connected_at: Duration::ZERO,
         expires_at: None,
         token_id: Some(format!("t{token}").into()),
-        token: (token > 0).then_some([token; 16]),
+        tokens: (token > 0).then_some([token; 16]).into_iter().collect(),
         mailbox_bytes: 0,
     }
 }
@@ -46,7 +46,11 @@ fn matches(session: &SessionInfo, filter: &SessionFilter) -> bool {
     filter.session.is_none_or(|id| id == session.id)
         && (filter.subject.is_none() || filter.subject.as_deref() == session.subject.as_deref())
         && (filter.token_id.is_none() || filter.token_id.as_deref() == session.token_id.as_deref())
-        && (filter.token.is_none() || filter.token == session.token)
+        && (filter.tokens.is_empty()
+            || filter
+                .tokens
+                .iter()
+                .any(|token| session.tokens.contains(token)))
         && (filter.addresses.is_empty() || at(session.address))
 }
 
@@ -161,7 +165,7 @@ impl World {
 fn of_session(number: u64) -> RevocationTarget {
     RevocationTarget::Session {
         session: id(number),
-        token: None,
+        tokens: [].into(),
     }
 }
 
@@ -187,7 +191,7 @@ async fn a_session_goes_with_every_other_on_its_token() {
     assert_eq!(lifetime, Config::default().revocation_lifetime);
     let target = RevocationTarget::Session {
         session: id(1),
-        token: Some([1; 16]),
+        tokens: [[1; 16]].into(),
     };
     assert_eq!((&*recorded.reason, recorded.target), ("why", target));
     assert_eq!(world.node.revocations.len(), 1);

@@ -77,13 +77,13 @@ impl Credentials {
         if !filter.user.as_deref().is_none_or(is_user) {
             return false;
         }
-        let asks_token = filter.token_id.is_some() || filter.token.is_some();
+        let asks_token = filter.token_id.is_some() || !filter.tokens.is_empty();
         let asks = asks_token || filter.subject.is_some() || filter.issued_until.is_some();
         let of_memo = |memo: &Memo| {
             (filter.subject.is_none() || memo.subject.as_deref() == filter.subject.as_deref())
                 && (filter.token_id.is_none()
                     || memo.token_id.as_deref() == filter.token_id.as_deref())
-                && filter.token.is_none_or(|token| memo.fingerprint == token)
+                && (filter.tokens.is_empty() || filter.tokens.contains(&memo.fingerprint))
                 && (filter.issued_until.is_none() || memo.issued_at <= filter.issued_until)
         };
         let by_app = user.is_some_and(|user| user.by_app) && !asks_token;

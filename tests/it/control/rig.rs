@@ -277,7 +277,7 @@ impl FakeWorker {
             connected_at: Duration::from_secs(1_000_000_000),
             expires_at: Some(2_000_000_000),
             token_id: None,
-            token: None,
+            tokens: [].into(),
             mailbox_bytes: 0,
         });
         sessions.sort_by_key(|info| info.id);

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::auth::RevocationTarget;
+use crate::auth::{Fingerprint, RevocationTarget};
 
 fn config(path: &Path) -> MemoryConfig {
     MemoryConfig {
@@ -34,13 +34,13 @@ fn revocation(id: &str, target: RevocationTarget) -> Revocation {
 }
 
 fn targets() -> [RevocationTarget; 4] {
-    let session = |token| RevocationTarget::Session {
+    let session = |tokens: &[Fingerprint]| RevocationTarget::Session {
         session: "12.34".parse().unwrap(),
-        token,
+        tokens: tokens.into(),
     };
     [
-        session(None),
-        session(Some([7; 16])),
+        session(&[]),
+        session(&[[7; 16], [8; 16]]),
         RevocationTarget::TokenId("jti\u{1f600}".into()),
         RevocationTarget::Subject {
             subject: "ann\0".into(),
@@ -114,6 +114,22 @@ fn a_path_may_name_a_file() {
             .len(),
         1
     );
+}
+
+#[test]
+fn a_session_is_revoked_as_earlier_versions_wrote_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let row = r#"{"pogo_state":1,"denied":[],"revocations":[{"id":"1","target":"session",
+        "session":"12.34","token":"BwcHBwcHBwcHBwcHBwcHBw","reason":"","created_at_ms":0,
+        "expires_at_ms":9000000000000}]}"#;
+    fs::write(directory.path().join("state.json"), row).unwrap();
+    let broker = try_open(directory.path()).unwrap();
+    let read = now(broker.revocations("", 9)).unwrap().remove(0);
+    let expected = RevocationTarget::Session {
+        session: "12.34".parse().unwrap(),
+        tokens: [[7; 16]].into(),
+    };
+    assert_eq!(read.target, expected);
 }
 
 #[test]

@@ -183,8 +183,12 @@ fn filters_match_what_they_name() {
         (filter(|f| f.subject = text("Ann")), false, false),
         (filter(|f| f.token_id = text("token-ann")), true, false),
         (filter(|f| f.token_id = text("token")), false, false),
-        (filter(|f| f.token = Some([1; 16])), true, false),
-        (filter(|f| f.token = Some([2; 16])), false, false),
+        (
+            filter(|f| f.tokens = [[2; 16], [1; 16]].into()),
+            true,
+            false,
+        ),
+        (filter(|f| f.tokens = [[2; 16]].into()), false, false),
         (filter(|f| f.issued_until = Some(START - 1)), true, false),
         (filter(|f| f.issued_until = Some(START - 2)), false, false),
         (filter(|f| f.channel = Some(name("news"))), true, false),
@@ -229,7 +233,7 @@ fn a_session_is_listed_with_what_is_known_of_it() {
         (Duration::from_secs(START), Some(START + 3600))
     );
     assert_eq!(
-        (info.token_id.as_deref(), info.token),
-        (Some("token-ann"), Some([1; 16]))
+        (info.token_id.as_deref(), &*info.tokens),
+        (Some("token-ann"), &[[1; 16]][..])
     );
 }
