@@ -9,5 +9,6 @@
 //! endpoint's audience is shared; caches are invalidated before anybody is told of a change; no
 //! lock is held over an await.
 
+mod access;
 mod failure;
 pub mod upstream;
