@@ -1,0 +1,74 @@
+//! Who may read a uri, and whose data it is that he gets.
+//!
+//! Invariants: what the upstream allowed is remembered of the very token that asked, never of its
+//! subject; what was asked before access was taken back is not remembered.
+
+mod expression;
+mod known;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub(super) use expression::holds;
+pub(super) use known::Known;
+
+use crate::auth::{Fingerprint, Grant};
+use crate::resource::Audience;
+
+/// Whose data: answers and pushes of one variant of a uri go to all who have its key.
+pub(super) type Variant = Arc<str>;
+
+/// Who asks, as precisely as an upstream could tell: another token is another asker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Asker {
+    /// On this token.
+    Token(Fingerprint),
+    /// Without one.
+    Anonymous,
+}
+
+impl Asker {
+    /// Of what is granted.
+    pub(super) fn of(grant: Option<&Grant>) -> Self {
+        grant.map_or(Self::Anonymous, |grant| Self::Token(grant.fingerprint))
+    }
+}
+
+/// The variant that `audience` gives to whoever asks; none: a claim that it is made of is missing.
+pub(super) fn variant(
+    audience: &Audience,
+    grant: Option<&Grant>,
+    claims: Option<&Value>,
+) -> Option<Variant> {
+    match audience {
+        Audience::Shared => Some("".into()),
+        Audience::User => Some(user(grant)),
+        Audience::Claims(names) => {
+            let claims = claims?;
+            let values: Option<Vec<&Value>> = names
+                .iter()
+                .map(|name| expression::claim(claims, name))
+                .collect();
+            // Two lists of values have one text only if they are the same: JSON delimits them.
+            Some(serde_json::to_string(&values?).ok()?.into())
+        }
+    }
+}
+
+/// A prefix for each kind, so that no subject can be spelled to be another's.
+fn user(grant: Option<&Grant>) -> Variant {
+    let Some(grant) = grant else {
+        return "anonymous".into();
+    };
+    if let Some(subject) = &grant.subject {
+        return format!("sub:{subject}").into();
+    }
+    let mut key = String::from("token:");
+    for byte in grant.fingerprint {
+        // Writing to a string cannot fail.
+        let _ = write!(key, "{byte:02x}");
+    }
+    key.into()
+}
