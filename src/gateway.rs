@@ -12,3 +12,4 @@
 mod access;
 mod failure;
 pub mod upstream;
+mod version;
