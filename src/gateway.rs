@@ -11,5 +11,6 @@
 
 mod access;
 mod failure;
+pub mod replica;
 pub mod upstream;
 mod version;

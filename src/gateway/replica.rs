@@ -1,0 +1,15 @@
+//! The replica: the state of one canonical uri for one audience on this node, for as long as
+//! somebody is bound to it. It orders snapshots and events, so that what its subscribers are told
+//! starts at their answer, never goes back, and ends where a fresh GET would be.
+//!
+//! The core (`Replica`) does no I/O, has no clock and takes no lock: inputs and the time go in,
+//! outputs come out, to be carried out in their order.
+
+mod fetcher;
+mod words;
+
+pub use fetcher::{Fetcher, Request, Resource};
+pub use words::{
+    Ask, Attach, Bounds, Event, Fetched, ItemUri, Moment, Need, Output, Push, Settings, Snapshot,
+    To,
+};
