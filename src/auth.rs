@@ -31,7 +31,7 @@ pub use claims::MAX_TOKEN_CHANNELS;
 pub use config::{ALGORITHM_NAMES, AuthConfigError, Config, IssuerConfig, JwksConfig, KeySource};
 pub use error::AuthError;
 pub use explain::Explanation;
-pub use grant::{Fingerprint, Grant};
+pub use grant::{Fingerprint, Grant, Presented};
 pub use jsonwebtoken::Algorithm;
 pub use key::KeyError;
 pub use revocation::{Revocation, RevocationTarget, Revocations};

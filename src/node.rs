@@ -8,6 +8,7 @@
 //! there is room in the hub's budget (questions to the workers excepted).
 
 mod counts;
+mod hook;
 mod interest;
 mod join;
 mod refuse;
@@ -17,24 +18,23 @@ mod tests;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use bytes::Bytes;
 
 use crate::auth::Revocations;
-use crate::broker::{
-    Accepted, Broker, BrokerError, Draft, HistoryPage, HistoryQuery, Member, Members, new_epoch,
-};
+use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, Member, Members, new_epoch};
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::hub::{Hub, SessionAction, SessionFilter, SessionInfo, WorkerId};
 use crate::limits::DenyList;
-use crate::notice::{News, Notice, NoticeKind};
 use crate::publication::{Change, Form};
 use crate::session_id::SessionId;
+pub use hook::{BadUri, Prepared, PublicationHook, PublishError};
+
 use counts::Counts;
 use interest::Interests;
 
@@ -163,6 +163,7 @@ struct Own {
     config: Config,
     interests: Interests,
     counts: Counts,
+    hook: OnceLock<Arc<dyn PublicationHook>>,
 }
 
 impl Node {
@@ -183,6 +184,7 @@ impl Node {
             draining: watch::Sender::new(false),
             interests: Interests::new(config.leave_delay),
             counts: Counts::default(),
+            hook: OnceLock::new(),
             config,
         };
         let node = Self {
@@ -195,56 +197,6 @@ impl Node {
         node.restore().await?;
         node.note_broker();
         Ok(Arc::new(node))
-    }
-
-    /// Publishes to one channel: waits for room in the budget, then for the broker. The ttl runs
-    /// from the call.
-    ///
-    /// # Errors
-    /// The broker refused; nothing was delivered.
-    pub async fn publish(&self, publication: NewPublication) -> Result<Accepted, BrokerError> {
-        let accepted = Instant::now();
-        let bytes = publication.data.len() + publication.event.len();
-        let admission = self.hub.admit(bytes).await;
-        let notice = self.notice_of(&publication);
-        let draft = Draft {
-            channel: publication.channel,
-            event: publication.event,
-            data: publication.data,
-            ttl: publication.ttl,
-            accepted,
-            exclude: publication.exclude,
-            form: publication.form,
-            user: publication.user,
-            skip_history: publication.skip_history,
-            idempotency: publication.idempotency,
-            change: publication.change,
-            admission,
-        };
-        let answer = self.broker.publish(draft).await?;
-        if !answer.deduplicated {
-            self.hub.metrics().publications.inc();
-            if let Some(Notice { channel, news }) = notice {
-                self.hub.notices().tell(&channel, news);
-            }
-        }
-        Ok(answer)
-    }
-
-    /// What webhooks are told of a client's event, once it is accepted; here, at the one door, so
-    /// that it is told once however many nodes deliver it.
-    fn notice_of(&self, publication: &NewPublication) -> Option<Notice> {
-        let told =
-            publication.form == Form::Client && self.hub.notices().wants(NoticeKind::ClientEvent);
-        let session = publication.exclude.filter(|_| told)?;
-        let news = News::ClientEvent {
-            event: publication.event.clone(),
-            data: publication.data.clone(),
-            session,
-            user: publication.user.clone(),
-        };
-        let channel = publication.channel.clone();
-        Some(Notice { channel, news })
     }
 
     /// Reads a channel's history and position.

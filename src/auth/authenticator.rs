@@ -4,11 +4,13 @@
 //! alone, then what the claims say. Nothing that a token says leads to a request: key sets come
 //! from configured addresses, and only for a token whose claims would hold.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
+use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
 use super::claims::Claims;
@@ -17,7 +19,7 @@ use super::fetch::Fetcher;
 use super::jwks::{Source, Wait};
 use super::key::VerifyKey;
 use super::token::Token;
-use super::{AuthConfigError, AuthError, Config, Grant, IssuerConfig, KeySource};
+use super::{AuthConfigError, AuthError, Config, Grant, IssuerConfig, KeySource, Presented};
 use crate::clock::Now;
 
 /// Checks tokens.
@@ -25,6 +27,7 @@ use crate::clock::Now;
 pub struct Authenticator {
     issuers: ArcSwap<Issuers>,
     runtime: OnceLock<Handle>,
+    keeps_tokens: AtomicBool,
 }
 
 /// A configuration with its keys.
@@ -51,7 +54,13 @@ impl Authenticator {
         Ok(Self {
             issuers,
             runtime: OnceLock::new(),
+            keeps_tokens: AtomicBool::new(false),
         })
+    }
+
+    /// From now on grants hold the token itself, for upstreams that shall see it.
+    pub fn keep_tokens(&self) {
+        self.keeps_tokens.store(true, Ordering::Relaxed);
     }
 
     /// Starts fetching key sets on `runtime`, now and at their interval. A first fetch that fails
@@ -82,7 +91,7 @@ impl Authenticator {
     pub async fn authenticate(&self, token: &str, now: Now) -> Result<Grant, AuthError> {
         let started = Instant::now();
         let issuers = self.issuers.load_full();
-        let token = Token::parse(token)?;
+        let (text, token) = (token, Token::parse(token)?);
         let claims = Claims::parse(&token.claims)?;
         let issuer = claims.issuer.as_deref();
         let verdict = claims.check(&issuers.config, now.unix);
@@ -100,7 +109,13 @@ impl Authenticator {
                 claims.check(&issuers.config, now.unix + waited)?;
             }
         }
-        Ok(claims.into_grant(token.fingerprint()))
+        let presented = self.keeps_tokens.load(Ordering::Relaxed).then(|| {
+            // What has been parsed is JSON.
+            let claims = RawValue::from_string(token.claims.clone()).ok()?;
+            let token = text.into();
+            Some(Arc::new(Presented { token, claims }))
+        });
+        Ok(claims.into_grant(token.fingerprint(), presented.flatten()))
     }
 }
 

@@ -1,11 +1,12 @@
 //! A token's claims (RFC 7519 and our own): read strictly, then held against the settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
 use super::json::{self, Object};
-use super::{AuthError, Capabilities, Config, Fingerprint, Grant};
+use super::{AuthError, Capabilities, Config, Fingerprint, Grant, Presented};
 use crate::channel::ChannelName;
 
 /// Most channels that a token subscribes.
@@ -96,7 +97,11 @@ impl Claims {
     }
 
     /// What the claims grant, once they are believed.
-    pub(super) fn into_grant(self, fingerprint: Fingerprint) -> Grant {
+    pub(super) fn into_grant(
+        self,
+        fingerprint: Fingerprint,
+        presented: Option<Arc<Presented>>,
+    ) -> Grant {
         Grant {
             subject: self.subject.map(Into::into),
             token_id: self.token_id.map(Into::into),
@@ -106,6 +111,7 @@ impl Claims {
             capabilities: self.capabilities,
             info: self.info,
             fingerprint,
+            presented,
         }
     }
 }

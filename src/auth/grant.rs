@@ -1,5 +1,6 @@
 //! What a checked token grants.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -30,4 +31,33 @@ pub struct Grant {
     pub info: Option<Box<RawValue>>,
     /// Names the token itself.
     pub fingerprint: Fingerprint,
+    /// What the gateway shows upstreams of it; kept where there are endpoints only.
+    pub presented: Option<Arc<Presented>>,
+}
+
+/// A token as it was presented. Its text is shown to upstreams that ask for it and to nobody else.
+pub struct Presented {
+    /// The token itself.
+    pub token: Box<str>,
+    /// All its claims, JSON text.
+    pub claims: Box<RawValue>,
+}
+
+impl Grant {
+    /// The token itself, where it is kept.
+    pub fn token(&self) -> Option<&str> {
+        Some(&self.presented.as_ref()?.token)
+    }
+
+    /// All its claims, where they are kept.
+    pub fn claims(&self) -> Option<&RawValue> {
+        Some(&self.presented.as_ref()?.claims)
+    }
+}
+
+// By hand: nothing shall print a token.
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented").finish_non_exhaustive()
+    }
 }

@@ -237,6 +237,7 @@ mod tests {
             capabilities: Capabilities::default(),
             info: None,
             fingerprint: [token; 16],
+            presented: None,
         }
     }
 

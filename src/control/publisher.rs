@@ -103,7 +103,7 @@ impl Service {
         } = checked;
         if let [channel] = &*channels {
             let accepted = self.node.publish(publication).await;
-            let accepted = accepted.map_err(status::broker)?;
+            let accepted = accepted.map_err(status::publish)?;
             let receipts = vec![convert::receipt(channel, &accepted)];
             return Ok(PublishResponse { receipts });
         }
@@ -118,7 +118,7 @@ impl Service {
             .iter()
             .zip(accepted.await)
             .map(|(channel, accepted)| {
-                let accepted = accepted.map_err(status::broker)?;
+                let accepted = accepted.map_err(status::publish)?;
                 Ok(convert::receipt(channel, &accepted))
             });
         let receipts = receipts.collect::<Result<_, Status>>()?;

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::broker::BrokerError;
-use crate::node::NodeError;
+use crate::node::{NodeError, PublishError};
 
 /// The domain of our reasons.
 const DOMAIN: &str = "pogo";
@@ -156,6 +156,14 @@ pub(super) fn broker(error: BrokerError) -> Status {
                 LATER,
             )
         }
+    }
+}
+
+/// Why a publication was refused.
+pub(super) fn publish(error: PublishError) -> Status {
+    match error {
+        PublishError::Broker(error) => broker(error),
+        PublishError::Uri(error) => bad_field("channels", error.to_string()),
     }
 }
 

@@ -6,16 +6,17 @@ mod presence;
 mod refuse;
 mod scripted;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
 use super::*;
-use crate::broker::{MemoryBroker, MemoryConfig};
+use crate::broker::{Accepted, Draft, MemoryBroker, MemoryConfig};
 use crate::channel::HistoryRule;
 use crate::hub;
 use crate::hub::testing::Recorder;
 use crate::metrics::Metrics;
+use crate::notice::{News, Notice, NoticeKind};
 
 const AGE: Duration = Duration::from_secs(60);
 const SIZE: usize = 20;

@@ -44,8 +44,9 @@ pub struct Session {
     address: IpAddr,
     encoding: Encoding,
     stage: Stage,
-    /// Boxed, because an idle server may hold many sessions without a token.
-    grant: Option<Box<Grant>>,
+    /// Not inline, because an idle server may hold many sessions without a token; shared with the
+    /// calls that are made with it.
+    grant: Option<Arc<Grant>>,
     subscriptions: Subscriptions,
     pending: Option<Box<Pending>>,
     timers: Timers,
@@ -81,7 +82,7 @@ impl Session {
             address: opening.address,
             encoding: opening.encoding,
             stage: Stage::Opening,
-            grant: opening.grant.map(Box::new),
+            grant: opening.grant.map(Arc::new),
             subscriptions: Subscriptions::default(),
             pending: None,
             timers,

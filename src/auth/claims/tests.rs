@@ -20,7 +20,7 @@ fn refused_at(json: &str, now: Duration) -> Option<AuthError> {
 fn grant(more: Value) -> Grant {
     Claims::parse(&claims(more))
         .unwrap_or_else(|error| panic!("{error}"))
-        .into_grant([0; 16])
+        .into_grant([0; 16], None)
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn names_are_strings_kept_byte_for_byte() {
         );
     }
     let anonymous = Claims::parse(&json!({ "exp": NOW }).to_string()).unwrap_or_else(|_| panic!());
-    assert_eq!(anonymous.into_grant([0; 16]).subject, None);
+    assert_eq!(anonymous.into_grant([0; 16], None).subject, None);
     for claim in ["sub", "jti", "iss"] {
         for form in [
             json!(1),
@@ -340,7 +340,7 @@ fn info_is_kept_as_it_was_written() {
         let json = format!(r#"{{"exp":1800000600,"info":{text}}}"#);
         let claims = Claims::parse(&json).unwrap_or_else(|error| panic!("{error}"));
         claims
-            .into_grant([0; 16])
+            .into_grant([0; 16], None)
             .info
             .map(|info| info.get().to_owned())
     };

@@ -51,6 +51,7 @@ impl Memo {
             capabilities: Capabilities::default(),
             info: None,
             fingerprint: self.fingerprint,
+            presented: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::clock::Now;
 use crate::code::ErrorCode;
 use crate::hub::WorkerId;
 use crate::limits::Limits;
-use crate::node::{Join, NewPublication, Node};
+use crate::node::{Join, NewPublication, Node, PublishError};
 use crate::publication::Form;
 use crate::session::{JoinRequest, Joined, NoGrant, Operation, Outcome, Slot};
 use crate::session_id::SessionId;
@@ -117,7 +117,10 @@ pub(super) fn start(
                 Outcome::Published(
                     node.publish(publication)
                         .await
-                        .map_err(|error| refused(&error)),
+                        .map_err(|error| match error {
+                            PublishError::Broker(error) => refused(&error),
+                            PublishError::Uri(_) => ErrorCode::BadRequest,
+                        }),
                 )
             }
             Operation::Presence(channel) => Outcome::Members(

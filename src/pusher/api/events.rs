@@ -17,7 +17,7 @@ use super::super::pairs::Pairs;
 use super::info::Info;
 use super::{channel_name, unavailable};
 use crate::channel::{self, ChannelName};
-use crate::node::NewPublication;
+use crate::node::{NewPublication, PublishError};
 use crate::publication::Form;
 use crate::session_id::SessionId;
 
@@ -133,7 +133,10 @@ impl Pusher {
             })
         }));
         for accepted in accepted.await {
-            accepted.map_err(|error| unavailable(&error))?;
+            accepted.map_err(|error| match error {
+                PublishError::Broker(error) => unavailable(&error),
+                PublishError::Uri(error) => Refused::bad(format!("Invalid channel name: {error}")),
+            })?;
         }
         Ok(())
     }

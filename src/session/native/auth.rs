@@ -4,6 +4,7 @@
 //! is checked, so a revocation that comes later finds it there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::pending::{Pending, Target, Ticket};
 use super::refusal::Refusal;
@@ -160,7 +161,7 @@ impl Session {
             ));
         }
         // In force first, then checked: a revocation that is not seen here will find it.
-        let before = self.grant.replace(Box::new(grant));
+        let before = self.grant.replace(Arc::new(grant));
         if self
             .grant
             .as_ref()

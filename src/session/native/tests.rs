@@ -104,6 +104,7 @@ fn grant(subject: &str, seconds: u64) -> Grant {
         capabilities: Capabilities::default(),
         info: None,
         fingerprint: [1; 16],
+        presented: None,
     }
 }
 

@@ -300,5 +300,6 @@ pub(super) fn grant(subject: &str, channels: &[&str]) -> Grant {
         capabilities: crate::auth::Capabilities::default(),
         info: None,
         fingerprint: [1; 16],
+        presented: None,
     }
 }
