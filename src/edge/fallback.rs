@@ -12,7 +12,8 @@
 //! What bounds it: a session takes the address's slot for a connection and a place among
 //! `pusher.fallback_sessions`; what waits for its client is `pusher.fallback_buffer_bytes` here and
 //! then the mailbox; one request receives at a time; a session from which nobody receives ends
-//! after `pusher.fallback_abandoned_after`, and 2 s after its client cut a response.
+//! after `pusher.fallback_abandoned_after`, and 2 s after its client cut a response; one whose
+//! client names no app (SockJS) ends after as long, with 4005.
 //!
 //! How often an address may ask: opening counts as a connect, messages count as commands. A poll
 //! counts as a request only where the response before it brought nothing, a send only where it

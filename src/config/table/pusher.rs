@@ -157,6 +157,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         "pusher.fallback_abandoned_after",
         SPAN,
         "10s",
-        "How long such a session lives on after a response until its client asks for the next",
+        "How long such a session lives on after a response until its client asks for the next, and how long a SockJS client may take to name its app",
     ),
 ];

@@ -238,7 +238,7 @@ impl Front {
         {
             match sockjs::app_of(first) {
                 Some((key, query)) => self.begin(session, &key, &query)?,
-                None => session.finish(4005, "Path not found"),
+                None => session.send_away(),
             }
             if rest.is_empty() {
                 return Ok(());

@@ -26,6 +26,8 @@ use crate::limits::ConnectionPermit;
 
 /// What one read from the worker takes at most.
 const READ_BYTES: usize = 8 * 1024;
+/// Pusher's code for a path that is none.
+const NO_PATH: u16 = 4005;
 
 /// For whom a session is that no worker has yet.
 #[derive(Debug)]
@@ -45,18 +47,22 @@ pub(super) struct Session {
     room: Notify,
     /// The way to the worker, until the task takes it.
     line: Mutex<Option<std::os::unix::net::UnixStream>>,
-    /// Until a worker has it.
+    /// Until a worker has it, or it is too late for that.
     pending: Mutex<Option<Pending>>,
+    /// When that is: a client that names no app must not keep its slot by asking on and on.
+    named_by: Instant,
 }
 
 impl Session {
     pub(super) fn new(family: Family, bounds: Bounds, pending: Pending) -> Self {
+        let now = Instant::now();
         Self {
-            machine: Mutex::new(Machine::new(family, bounds, Instant::now())),
+            machine: Mutex::new(Machine::new(family, bounds, now)),
             changed: Notify::new(),
             room: Notify::new(),
             line: Mutex::default(),
             pending: Mutex::new(Some(pending)),
+            named_by: now + bounds.abandoned_after,
         }
     }
 
@@ -94,10 +100,14 @@ impl Session {
         self.changed.notify_one();
     }
 
-    /// Ends it with `code`, once the client has heard.
-    pub(super) fn finish(&self, code: u16, reason: &str) {
-        self.machine().finish(code, reason, Instant::now());
-        self.changed.notify_one();
+    /// Ends a session that no worker has, once the client has heard: it named no app. The
+    /// address's slot is free at once.
+    pub(super) fn send_away(&self) {
+        if self.take_pending().is_some() {
+            let now = Instant::now();
+            self.machine().finish(NO_PATH, "Path not found", now);
+            self.changed.notify_one();
+        }
     }
 
     /// Ends it at once: the client has gone.
@@ -144,10 +154,18 @@ impl Session {
                 }
                 (interest(&mut machine), machine.deadline())
             };
+            let deadline = match self.is_pending() {
+                true => deadline.min(self.named_by),
+                false => deadline,
+            };
             tokio::select! {
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    self.machine().on_deadline(Instant::now());
+                    let now = Instant::now();
+                    self.machine().on_deadline(now);
+                    if now >= self.named_by {
+                        self.send_away();
+                    }
                     // Who does not read must not hide that the worker has closed.
                     if line.as_ref().is_some_and(is_closed) {
                         self.read_rest(line.take().as_ref());

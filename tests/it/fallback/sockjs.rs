@@ -158,3 +158,33 @@ async fn whoever_names_no_app_is_sent_away() {
     let end = poll(&server, &format!("{base}/xhr")).await;
     assert_eq!(end, "c[4005,\"Path not found\"]\n");
 }
+
+#[tokio::test]
+async fn whoever_never_names_an_app_is_sent_away_however_often_it_polls() {
+    let server = server("[pusher]\nfallback_abandoned_after = '400ms'").await;
+    let path = "/pusher/000/session6/xhr";
+    assert_eq!(poll(&server, path).await, "o\n");
+    assert_eq!(poll(&server, path).await, "c[4005,\"Path not found\"]\n");
+    let url = format!("ws://{}/pusher/000/session7/websocket", server.edge());
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    for expected in ["o", "c[4005,\"Path not found\"]"] {
+        let message = tokio::time::timeout(crate::support::PATIENCE, socket.next()).await;
+        let message = message.expect("in time").unwrap().unwrap();
+        assert_eq!(message, Message::text(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_sent_away_gives_its_addresss_slot_back_at_once() {
+    let limits = "[limits]\nallow = []\nconnections = 1";
+    let server = server(limits).await;
+    let base = "/pusher/000/session8";
+    assert_eq!(poll(&server, &format!("{base}/xhr")).await, "o\n");
+    let other = "/pusher/000/session9/xhr";
+    let full = Response::of(server.edge(), "POST", other, "").await;
+    assert_eq!(full.status, 429);
+    let send = format!("{base}/xhr_send");
+    let body = json!([subscribe()]).to_string();
+    assert_eq!(ask(&server, "POST", &send, &[], &body).await.status, 204);
+    assert_eq!(poll(&server, other).await, "o\n");
+}
