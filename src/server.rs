@@ -244,6 +244,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
         revocations: revocations.clone(),
+        routes: ArcSwap::default(),
         apps: ArcSwap::from_pointee(config.apps.clone()),
         settings: ArcSwap::from_pointee(config.session.clone()),
         notices: hub.notices().clone(),

@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::notice::Notices;
 use crate::protocol::{Encoding, Spelling};
 use crate::publication::{Form, Position};
+use crate::resource::Routes;
 use crate::session_id::SessionId;
 
 /// What all sessions of a node share.
@@ -39,6 +40,8 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// Checked once more after a session holds its grant.
     pub revocations: Arc<Revocations>,
+    /// The endpoints in force.
+    pub routes: ArcSwap<Routes>,
     /// Pusher's apps in force.
     pub apps: ArcSwap<Apps>,
     /// Settings that can change live.

@@ -33,6 +33,23 @@ pub enum Verb {
     Recheck,
 }
 
+impl Verb {
+    /// The REST verbs that an endpoint can have, by the templates that it has.
+    pub fn of(item: bool, collection: bool) -> Vec<Self> {
+        let all = [
+            (Self::Index, collection),
+            (Self::Show, item),
+            (Self::Create, collection),
+            (Self::Update, item),
+            (Self::Delete, item),
+        ];
+        all.into_iter()
+            .filter(|(_, there)| *there)
+            .map(|(verb, _)| verb)
+            .collect()
+    }
+}
+
 /// One call. Its uri is canonical and covered when the session makes it; the gateway looks its
 /// endpoint up again, since that may change meanwhile.
 #[derive(Debug, Clone)]

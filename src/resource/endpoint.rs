@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::Verb;
+
 /// One `[[endpoint]]`. Templates stand beside it in the route table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -14,7 +16,7 @@ pub struct Endpoint {
     /// The template of the collection's uri, e.g. `/posts`.
     pub collection: Option<Box<str>>,
     /// The verbs that are allowed, of index, show, create, update and delete.
-    pub methods: Vec<super::Verb>,
+    pub methods: Vec<Verb>,
     /// Where the API is.
     pub upstream: Upstream,
     /// How the upstream learns who asks.
@@ -49,6 +51,61 @@ pub struct Endpoint {
     pub cache: CacheSettings,
     /// Poll an upstream that tells of nothing.
     pub revalidate_every: Option<Duration>,
+}
+
+impl Endpoint {
+    /// An endpoint with these templates before this API, and otherwise with the defaults.
+    pub fn new(name: &str, item: Option<&str>, collection: Option<&str>, bases: Vec<Uri>) -> Self {
+        Self {
+            name: name.into(),
+            item: item.map(Box::from),
+            collection: collection.map(Box::from),
+            methods: Verb::of(item.is_some(), collection.is_some()),
+            upstream: Upstream::new(bases),
+            auth: Credentials::Bearer,
+            access: AccessRule::Upstream,
+            access_ttl: Duration::from_secs(30),
+            audience: Audience::User,
+            fetch_as: FetchAs::Caller,
+            id: "/id".into(),
+            version: VersionAt::None,
+            ordered: false,
+            write_returns: WriteReturns::Unknown,
+            query: vec![],
+            realtime: Realtime::Refetch,
+            affects: vec![],
+            publish: Publisher::Gateway,
+            autobind: true,
+            cache: CacheSettings::default(),
+            revalidate_every: None,
+        }
+    }
+}
+
+impl Upstream {
+    /// An API at these URLs, and otherwise the defaults.
+    pub fn new(bases: Vec<Uri>) -> Self {
+        Self {
+            bases,
+            update: UpdateMethod::Patch,
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+            retries: 1,
+            breaker: Breaker::default(),
+            concurrency: 128,
+        }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            requests: 20,
+            window: Duration::from_secs(10),
+            ratio: 0.5,
+            open: Duration::from_secs(5),
+        }
+    }
 }
 
 /// An upstream REST API.

@@ -91,6 +91,7 @@ impl Edge {
             shared: Arc::new(Shared {
                 rules: ArcSwap::from_pointee(Rules::new(Vec::new(), false)),
                 revocations: Arc::default(),
+                routes: ArcSwap::default(),
                 apps: ArcSwap::from_pointee(Apps::new([App::new("1", "app", "secret")])),
                 settings: ArcSwap::default(),
                 notices: Arc::new(Notices::new(1, 0, &metrics)),

@@ -86,6 +86,7 @@ fn shared(settings: Settings) -> Arc<Shared> {
     Arc::new(Shared {
         rules: ArcSwap::from_pointee(rules()),
         revocations: Arc::default(),
+        routes: ArcSwap::default(),
         apps: ArcSwap::default(),
         settings: ArcSwap::from_pointee(settings),
         notices: Arc::new(Notices::new(100, 100_000, &metrics)),

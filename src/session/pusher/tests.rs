@@ -67,6 +67,7 @@ impl Rig {
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(Rules::new(vec![], false)),
             revocations: Arc::new(Revocations::default()),
+            routes: ArcSwap::default(),
             apps: ArcSwap::from_pointee(Apps::new([app()])),
             settings: ArcSwap::from_pointee(Settings::default()),
             notices: Arc::new(Notices::new(100, 100_000, &metrics)),

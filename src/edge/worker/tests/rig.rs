@@ -109,6 +109,7 @@ impl Rig {
         let shared = Arc::new(Shared {
             rules: ArcSwap::from_pointee(rules()),
             revocations: Arc::default(),
+            routes: ArcSwap::default(),
             apps: ArcSwap::default(),
             settings: ArcSwap::from_pointee(Settings {
                 mailbox_bytes: setup.config.mailbox_bytes,
