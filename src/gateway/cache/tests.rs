@@ -1,0 +1,1 @@
+//! The cache as a whole: fetches are held back by the tests.
