@@ -10,7 +10,12 @@
 //! lock is held over an await.
 
 mod access;
+mod body;
+mod config;
+mod events;
 mod failure;
 pub mod replica;
 pub mod upstream;
 mod version;
+
+pub use config::Config;

@@ -99,39 +99,46 @@ pub(super) fn publications(routes: &Routes, happened: Happened<'_>) -> Vec<NewPu
     let version = version.or_else(|| version::of(&endpoint.version, None, body));
     let change = Change { version, ..change };
     let mut all = match resource.kind {
-        ResourceKind::Item => of_item(resource, own, &publication, change),
+        ResourceKind::Item => {
+            let collection = resource.collection();
+            let collection = collection.filter(|uri| is_alike(routes, resource, uri));
+            of_item((own, collection), &publication, change)
+        }
         ResourceKind::Collection => {
             let item = item.or_else(|| item_in(resource, body));
-            of_collection(routes, (own, item), &publication, change)
+            let item = item.filter(|uri| is_alike(routes, resource, uri));
+            of_collection((own, item), &publication, change)
         }
     };
     affected(routes, resource, body, &publication, &mut all);
     all
 }
 
+/// Whether `uri` is of the same endpoint: a more literal template of another may have taken it.
+fn is_alike(routes: &Routes, resource: &Resource, uri: &ChannelName) -> bool {
+    let found = routes.find(uri.as_str()).ok().flatten();
+    found.is_some_and(|found| Arc::ptr_eq(&found.endpoint, &resource.endpoint))
+}
+
 fn of_item(
-    resource: &Resource,
-    own: ChannelName,
+    (own, collection): (ChannelName, Option<ChannelName>),
     publication: &NewPublication,
     change: Change,
 ) -> Vec<NewPublication> {
-    let collection = resource.collection();
-    let collection = collection
-        .map(|collection| on(collection, Some(own.clone()), publication, change.clone()));
+    let collection =
+        collection.map(|collection| on(collection, Some(own.clone()), publication, change.clone()));
     let mut all = vec![on(own, None, publication, change)];
     all.extend(collection);
     all
 }
 
 fn of_collection(
-    routes: &Routes,
     (own, item): (ChannelName, Option<ChannelName>),
     publication: &NewPublication,
     change: Change,
 ) -> Vec<NewPublication> {
     // Nobody can have bound to what has just been made.
     let told = item.clone().filter(|_| &*publication.event != "create");
-    let told = told.filter(|item| matches!(routes.find(item.as_str()), Ok(Some(_))));
     let told = told.map(|item| on(item, None, publication, change.clone()));
     let mut all = vec![on(own, item, publication, change)];
     all.extend(told);
@@ -189,3 +196,6 @@ fn on(
         ..publication.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

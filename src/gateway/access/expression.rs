@@ -1,5 +1,4 @@
-//! The expression of an endpoint's access rule: `name`, `name=value`, `name={parameter}`, joined by
-//! `,`, all of which must hold.
+//! Whether claims satisfy the expression of an endpoint's access rule.
 //!
 //! A name is a claim's, or, starting with `/`, a JSON pointer (RFC 6901) into the claims. A claim
 //! alone holds if it is there and neither `null` nor `false`. A claim has a value if it is that
@@ -7,33 +6,34 @@
 
 use serde_json::Value;
 
+use crate::resource::{ClaimTest, claim_tests};
+
 /// Whether `claims` satisfy `expression`; `parameter` knows the parts of the uri by name.
 pub(in crate::gateway) fn holds<'a>(
     expression: &str,
     claims: &Value,
     parameter: impl Fn(&str) -> Option<&'a str>,
 ) -> bool {
-    expression.split(',').all(|term| {
-        let Some((name, wanted)) = term.split_once('=') else {
-            let value = claim(claims, term.trim());
-            return value.is_some_and(|value| *value != Value::Bool(false));
+    let Some(tests) = claim_tests(expression) else {
+        return false;
+    };
+    tests.into_iter().all(|(name, test)| {
+        let Some(value) = claim(claims, name) else {
+            return false;
         };
-        let wanted = wanted.trim();
-        let inner = wanted
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'));
-        let wanted = match inner {
-            Some(name) => parameter(name),
-            None => Some(wanted),
-        };
-        match (claim(claims, name.trim()), wanted) {
-            (Some(Value::Array(values)), Some(wanted)) => {
-                values.iter().any(|value| is(value, wanted))
-            }
-            (Some(value), Some(wanted)) => is(value, wanted),
-            _ => false,
+        match test {
+            ClaimTest::Present => *value != Value::Bool(false),
+            ClaimTest::Is(wanted) => has(value, wanted),
+            ClaimTest::Parameter(name) => parameter(name).is_some_and(|wanted| has(value, wanted)),
         }
     })
+}
+
+fn has(value: &Value, wanted: &str) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(|value| is(value, wanted)),
+        value => is(value, wanted),
+    }
 }
 
 /// The claim of a name or pointer, where there is one.
