@@ -17,7 +17,8 @@
 //!
 //! How often an address may ask: opening counts as a connect, messages count as commands. A poll
 //! counts as a request only where the response before it brought nothing, a send only where it
-//! brings nothing; everything to a session that does not exist does.
+//! brings nothing, or to nobody; everything to a session that does not exist does. So does a browser's
+//! question whether it may ask, but for the few that go with each poll and send.
 
 mod answer;
 mod machine;

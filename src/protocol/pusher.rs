@@ -11,3 +11,8 @@ mod tests;
 
 pub use decode::{Frame, Identity, Malformed, SignIn, Subscribe, User};
 pub use encode::{Event, encode, encode_close, encode_publication};
+
+/// The beginning of `text`, at most `most` bytes: what an answer repeats of what a client sent.
+pub fn excerpt(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}

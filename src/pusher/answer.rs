@@ -11,6 +11,10 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::Value;
 
+use crate::protocol::pusher::excerpt;
+
+/// Longest text of a refusal in bytes: it may repeat what came.
+const MAX_TEXT: usize = 1024;
 /// When what is unavailable may be there again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -25,9 +29,13 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn new(status: StatusCode, says: impl Into<Cow<'static, str>>) -> Self {
+        let mut says = says.into();
+        if says.len() > MAX_TEXT {
+            says = excerpt(&says, MAX_TEXT).to_owned().into();
+        }
         Self {
             status,
-            says: says.into(),
+            says,
             retry_after: None,
             allow: None,
         }

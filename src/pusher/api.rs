@@ -31,6 +31,7 @@ use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::code::CloseCode;
 use crate::hub::{SessionAction, SessionFilter};
+use crate::protocol::pusher::excerpt;
 
 /// Longest channel name in bytes. Pusher documents 164 and its libraries let 200 through.
 const MAX_CHANNEL_BYTES: usize = 200;
@@ -141,8 +142,7 @@ fn channel_name(name: &str) -> Result<ChannelName, Refused> {
     parsed
         .filter(|_| in_order || name.starts_with('#'))
         .ok_or_else(|| {
-            // Cut, so that an answer is never much longer than what it answers.
-            let shown: String = name.chars().take(MAX_CHANNEL_BYTES).collect();
+            let shown = excerpt(name, MAX_CHANNEL_BYTES);
             Refused::bad(format!("Invalid channel name: {shown}"))
         })
 }

@@ -241,6 +241,55 @@ async fn channels_and_users_are_told_of() {
 }
 
 #[tokio::test]
+async fn names_that_come_before_the_servers_own_are_listed() {
+    let server = TestServer::with(APP).await;
+    let mut client = Client::with(&server, &Token::master("ann").sign()).await;
+    for name in ["!a", "\"b", "$c", "d"] {
+        client.subscribe(name).await;
+    }
+    let told = get(&server, "channels", "").await.1;
+    let names: Vec<_> = told["channels"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["!a", "\"b", "$c", "d"]);
+}
+
+#[tokio::test]
+async fn an_answer_repeats_little_of_what_came() {
+    let server = TestServer::with(APP).await;
+    let long = "é".repeat(12_000);
+    let raw = "x".repeat(8_000);
+    let (get, post) = ("GET", "POST");
+    let body = json!({ "name": "e", "channels": long, "data": "" }).to_string();
+    let signed = signed_target(get, "/apps/1/channels", "", "");
+    for (method, target, body) in [
+        (get, format!("{signed}&x={raw}"), ""),
+        (
+            get,
+            signed.replace("signature=", &format!("signature={raw}")),
+            "",
+        ),
+        (
+            get,
+            signed.replace("auth_key=", &format!("auth_key={raw}")),
+            "",
+        ),
+        (
+            post,
+            signed_target(post, "/apps/1/events", "", &body),
+            &body,
+        ),
+        (
+            get,
+            signed_target(get, &format!("/apps/1/channels/{raw}"), "", ""),
+            "",
+        ),
+    ] {
+        let answer = ask(&server, method, &target, &[], body).await;
+        assert!((400..=401).contains(&answer.status), "{}", answer.status);
+        assert!(answer.body.len() <= 1_100, "{}", answer.body.len());
+    }
+}
+
+#[tokio::test]
 async fn a_list_is_bounded() {
     let server = TestServer::with(&format!("[pusher]\nmax_listed = 1\n{APP}")).await;
     let mut client = Client::with(&server, &Token::master("ann").sign()).await;

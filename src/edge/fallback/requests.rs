@@ -87,7 +87,8 @@ impl Front {
             method if *method == wants => {}
             &Method::OPTIONS => {
                 // A browser asks so before each request to a new address, which they all are.
-                if self.fallback.find(route.id).is_none() {
+                let session = self.fallback.find(route.id);
+                if !session.is_some_and(|session| session.may_preflight()) {
                     self.one_request(address)?;
                 }
                 return Ok(answer::preflight());
@@ -127,6 +128,7 @@ impl Front {
     ) -> Result<Answer, Refusal> {
         let session = match self.fallback.find(route.id) {
             Some(session) => {
+                session.came();
                 if !session.is_earned() {
                     self.one_request(address)?;
                 }
@@ -200,6 +202,7 @@ impl Front {
             self.one_request(address)?;
             return Err(UNKNOWN);
         };
+        session.came();
         let body = self.body(body).await?;
         let Ok(messages) = sockjs::messages(route.action, &body) else {
             self.one_request(address)?;
@@ -217,7 +220,11 @@ impl Front {
         if messages.is_empty() {
             self.one_request(address)?;
         }
-        self.pass_on(&session, &messages).await?;
+        if let Err(refusal) = self.pass_on(&session, &messages).await {
+            // Nobody counts as commands what nobody takes.
+            self.one_request(address)?;
+            return Err(refusal);
+        }
         Ok(match route.action {
             Action::JsonpSend => {
                 answer::whole(StatusCode::OK, answer::PLAIN, Bytes::from_static(b"ok"))

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -26,6 +27,8 @@ use crate::limits::ConnectionPermit;
 
 /// What one read from the worker takes at most.
 const READ_BYTES: usize = 8 * 1024;
+/// A browser asks before each send and each receiving, and more than one of both may be under way.
+const FREE_PREFLIGHTS: u32 = 4;
 /// Pusher's code for a path that is none.
 const NO_PATH: u16 = 4005;
 
@@ -51,6 +54,8 @@ pub(super) struct Session {
     pending: Mutex<Option<Pending>>,
     /// When that is: a client that names no app must not keep its slot by asking on and on.
     named_by: Instant,
+    /// Browsers' questions whether they may ask, since the client last did.
+    preflights: AtomicU32,
 }
 
 impl Session {
@@ -63,6 +68,7 @@ impl Session {
             line: Mutex::default(),
             pending: Mutex::new(Some(pending)),
             named_by: now + bounds.abandoned_after,
+            preflights: AtomicU32::new(0),
         }
     }
 
@@ -87,6 +93,17 @@ impl Session {
     /// Whether a request that receives now follows a response that brought something.
     pub(super) fn is_earned(&self) -> bool {
         self.machine().is_earned()
+    }
+
+    /// Counts a browser's question whether it may ask: whether it is one of those that go with
+    /// what the client does.
+    pub(super) fn may_preflight(&self) -> bool {
+        self.preflights.fetch_add(1, Ordering::Relaxed) < FREE_PREFLIGHTS
+    }
+
+    /// The client did what it had asked for.
+    pub(super) fn came(&self) {
+        self.preflights.store(0, Ordering::Relaxed);
     }
 
     /// Whether it takes no more requests.

@@ -10,9 +10,11 @@ use super::super::answer::Refused;
 use super::super::pairs::Pairs;
 use super::info::Info;
 use super::{channel_name, unavailable};
-use crate::channel::{ChannelKind, Pattern};
+use crate::channel::{ChannelKind, ChannelName, Pattern};
 use crate::session_id::SessionId;
 
+/// No name of the server's own comes after it.
+const LAST_OWN: &str = "#\u{10ffff}";
 /// Members that are read at a time.
 const ROWS: usize = 1_000;
 
@@ -37,8 +39,12 @@ impl Pusher {
             _ => return Ok(json!({ "channels": {} })),
         };
         let hub = self.services.node.hub();
-        // Names that start with `#` are the server's own affair. They stand before all letters.
-        let found = hub.channels(Some(&pattern), "#\u{10ffff}", most + 1);
+        // The server's own names, of which there may be many, lie between some and all others.
+        let mut found = hub.channels(Some(&pattern), "", most + 1);
+        if let Some(own) = found.iter().position(|(name, _)| is_own(name)) {
+            found.truncate(own);
+            found.extend(hub.channels(Some(&pattern), LAST_OWN, most + 1));
+        }
         if found.len() > most {
             return Err(Refused::bad(format!(
                 "There are more than {most} channels (pusher.max_listed); narrow filter_by_prefix"
@@ -110,4 +116,9 @@ impl Pusher {
         let users: Vec<Value> = users.iter().map(|id| json!({ "id": &**id })).collect();
         Ok(json!({ "users": users }))
     }
+}
+
+/// Whether it is the server's own affair.
+fn is_own(name: &ChannelName) -> bool {
+    name.as_str().starts_with('#')
 }

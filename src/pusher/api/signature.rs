@@ -16,13 +16,17 @@ use md5::{Digest, Md5};
 use super::super::answer::Refused;
 use super::super::pairs::{Pairs, Plus};
 use crate::auth::pusher::App;
+use crate::protocol::pusher::excerpt;
 
+/// So much of what was to be signed is repeated, in bytes.
+const MAX_TEXT: usize = 640;
+/// So much of a signature, which has 64, or of a key.
+const MAX_SIGNATURE: usize = 128;
 /// How far a request's time may be from ours, in seconds.
 const WINDOW: u64 = 600;
 
 pub(super) fn unknown_key(key: &str) -> Refused {
-    let shown: String = key.chars().take(64).collect();
-    Refused::unauthorized(format!("Unknown auth_key: {shown}"))
+    Refused::unauthorized(format!("Unknown auth_key: {}", excerpt(key, MAX_SIGNATURE)))
 }
 
 /// Checks that `request` was signed by `app` around `now` (Unix seconds); its parameters as they
@@ -96,6 +100,8 @@ fn check_signature(
     {
         return Ok(spaced);
     }
+    // Cut, so that both are seen.
+    let (text, shown) = (excerpt(&text, MAX_TEXT), excerpt(shown, MAX_SIGNATURE));
     Err(Refused::unauthorized(format!(
         "Invalid signature: you should have sent HmacSHA256Hex({text:?}, your_secret_key), \
          but you sent {shown:?}"

@@ -6,12 +6,17 @@ use std::borrow::Cow;
 use crate::auth::pusher::SignatureError;
 use crate::channel::NameError;
 use crate::code::ErrorCode;
-use crate::protocol::pusher::{Event, Malformed};
+use crate::protocol::pusher::{Event, Malformed, excerpt};
 
 /// Pusher's number for client events over the rate.
 const TOO_MANY_EVENTS: u16 = 4301;
 /// Pusher's number for a watchlist that is too long.
 const LONG_WATCHLIST: u16 = 4302;
+
+/// So much of what was to be signed is repeated, in bytes, and of a channel's name.
+const MAX_TEXT: usize = 1024;
+/// So much of a signature, which has 64.
+const MAX_SIGNATURE: usize = 128;
 
 /// A refusal.
 #[derive(Debug)]
@@ -66,7 +71,7 @@ impl Denial {
     /// That `channel` was not subscribed to.
     pub(super) fn of_channel<'a>(&'a self, channel: &'a str) -> Event<'a> {
         Event::NotSubscribed {
-            channel,
+            channel: excerpt(channel, MAX_TEXT),
             kind: self.kind,
             error: &self.message,
             status: self.status,
@@ -122,11 +127,16 @@ impl Denial {
         let message = match error {
             SignatureError::Mismatch => {
                 let signature = shown.split_once(':').map_or(shown, |(_, rest)| rest);
+                let signature = excerpt(signature, MAX_SIGNATURE);
+                let text = excerpt(text, MAX_TEXT);
                 format!(
                     "Invalid signature: Expected HMAC SHA256 hex digest of {text}, but got {signature}"
                 )
             }
-            error => format!("Auth value for {what} is invalid: {error}"),
+            error => {
+                let what = excerpt(what, MAX_TEXT);
+                format!("Auth value for {what} is invalid: {error}")
+            }
         };
         Self::new(ErrorCode::Unauthenticated, message)
     }

@@ -185,6 +185,33 @@ fn closes(effects: &[Effect]) -> Option<CloseCode> {
     })
 }
 
+#[test]
+fn a_refusal_repeats_little_of_what_came() {
+    let long = "é".repeat(20_000);
+    for data in [
+        json!({"channel": "private-a", "auth": format!("key:{long}")}),
+        json!({"channel": "private-a", "auth": "key:x", "channel_data": long}),
+        json!({"channel": format!("private-{long}"), "auth": "x"}),
+        json!({"channel": long, "auth": ""}),
+    ] {
+        let mut rig = Rig::new(Some(7));
+        let effects = rig.say("pusher:subscribe", data);
+        assert_eq!(effects.len(), 2);
+        for effect in effects {
+            let Effect::Send(frame) = effect else {
+                panic!("{effect:?}")
+            };
+            assert!(frame.len() < 3_000, "{}", frame.len());
+        }
+    }
+    let mut rig = Rig::new(Some(7));
+    let data = json!({"channel": "private-a", "auth": format!("key:{long}"), "channel_data": long});
+    let told = rig.say("pusher:subscribe", data);
+    let told = read(&told[0]).unwrap();
+    let message = told["data"]["message"].as_str().unwrap();
+    assert!(message.contains("12.34:private-a:é") && message.contains(", but got é"));
+}
+
 /// What is left, with the slot.
 fn leaves(effects: &[Effect]) -> Vec<(&str, u32, bool)> {
     let leave = |effect| match effect {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::server;
+use crate::support::eventually;
 use crate::support::fallback::{Mode, Response, Xhr};
 use crate::support::http::{APP_KEY, ask};
 
@@ -50,6 +51,46 @@ async fn polls_and_messages_are_no_requests_but_idle_ones_are() {
     let unknown = format!("/pusher/app/{APP_KEY}/1/unknown0/xhr_send");
     let answer = ask(&server, "POST", &unknown, &[], "[]").await;
     assert_eq!(answer.status, 429, "guessing is a request");
+}
+
+#[tokio::test]
+async fn a_browsers_questions_are_free_only_beside_what_it_then_does() {
+    let settings = format!("{LIMITED}requests = {{ per_second = 1, burst = 4 }}");
+    let server = server(&settings).await;
+    let mut xhr = Xhr::connect(&server, Mode::Polling).await;
+    let target = format!("{}/xhr_send?t=1", xhr.path);
+    for _ in 0..20 {
+        let may = ask(&server, "OPTIONS", &target, &[], "").await;
+        assert_eq!(may.status, 204);
+        xhr.send(&json!({ "event": "pusher:ping", "data": {} }))
+            .await;
+        let may = ask(&server, "OPTIONS", &target, &[], "").await;
+        assert_eq!(may.status, 204);
+        assert_eq!(xhr.next().await["event"], "pusher:pong");
+    }
+    let mut statuses = vec![];
+    for _ in 0..12 {
+        let may = ask(&server, "OPTIONS", &target, &[], "").await;
+        statuses.push(may.status);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_session_that_has_ended_is_a_request() {
+    let settings = format!(
+        "[pusher]\nfallback_abandoned_after = '5m'\n{LIMITED}requests = {{ per_second = 1, burst = 4 }}"
+    );
+    let server = server(&settings).await;
+    let base = "/pusher/app/unknown/1/abcdefgh";
+    let opened = ask(&server, "POST", &format!("{base}/xhr"), &[], "").await;
+    assert!(opened.body.contains("o{}\n"), "{opened:?}");
+    let send = format!("{base}/xhr_send");
+    eventually("enough of it is refused", || async {
+        let answer = ask(&server, "POST", &send, &[], r#"["x"]"#).await;
+        (answer.status == 429).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
