@@ -6,11 +6,13 @@
 
 mod classic;
 mod edge;
+mod gateway;
 mod latency;
 #[cfg(test)]
 mod tests;
 mod webhooks;
 
+pub use gateway::{EndpointLabel, EndpointLabels, Gateway};
 pub use latency::{Latency, Recorder};
 pub use webhooks::Webhooks;
 
@@ -72,15 +74,6 @@ pub struct WhatLabel {
     pub what: &'static str,
 }
 
-/// `{endpoint,status}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EndpointLabels {
-    /// The endpoint's name, from the configuration.
-    pub endpoint: String,
-    /// The upstream's HTTP status, or the error code where there was none.
-    pub status: String,
-}
-
 /// `{place,status}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -117,8 +110,7 @@ pub struct Metrics {
     pub compression: Family<WhatLabel, Counter>,
     pub compressed_sessions: Gauge,
     pub mailbox_bytes: Gauge,
-    pub gateway_requests: Family<EndpointLabels, Counter>,
-    pub gateway_cache: Family<ResultLabel, Counter>,
+    pub gateway: Gateway,
     pub webhooks: Webhooks,
     pub pusher_requests: Family<RequestLabels, Counter>,
     pub broker_up: Gauge,
@@ -173,8 +165,7 @@ impl Metrics {
             compression: Family::default(),
             compressed_sessions: Gauge::default(),
             mailbox_bytes: Gauge::default(),
-            gateway_requests: Family::default(),
-            gateway_cache: Family::default(),
+            gateway: Gateway::default(),
             webhooks: Webhooks::default(),
             pusher_requests: Family::default(),
             broker_up: Gauge::default(),
@@ -194,6 +185,7 @@ impl Metrics {
         metrics.register_edge(&mut registry);
         metrics.register_node(&mut registry);
         metrics.webhooks.register(&mut registry);
+        metrics.gateway.register(&mut registry);
         registry.register(
             "pusher_requests",
             "Requests of Pusher's HTTP API and for signatures",
@@ -358,16 +350,6 @@ impl Metrics {
             "Publications between acceptance and the mailboxes",
             Unit::Bytes,
             self.budget_bytes.clone(),
-        );
-        registry.register(
-            "gateway_requests",
-            "Requests to upstream services",
-            self.gateway_requests.clone(),
-        );
-        registry.register(
-            "gateway_cache",
-            "Look-ups in the cache",
-            self.gateway_cache.clone(),
         );
         registry.register(
             "broker_up",

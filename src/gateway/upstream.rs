@@ -4,19 +4,35 @@
 //! Each endpoint has an upstream of its own: connections, health of its bases, breaker, slots and
 //! retry budget. So nothing that one endpoint may reach, or fails to reach, touches another.
 
+mod balance;
 mod body;
+mod breaker;
+mod credentials;
+mod exchange;
+mod failed;
+mod headers;
+mod retry;
+mod slots;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response};
 use ipnet::IpNet;
+use rustls::ClientConfig;
 
-pub use body::{RequestBody, UpstreamBody};
+pub use body::{BoxError, RequestBody, UpstreamBody};
+pub use credentials::NoCredentials;
+pub use retry::retry_after;
 
+use credentials::Mint;
+use exchange::Upstream;
+
+use crate::egress;
 use crate::metrics::Metrics;
-use crate::resource::{Caller, Endpoint};
+use crate::resource::{self, Caller, Endpoint};
 
 /// What all upstreams have in common.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +50,8 @@ pub struct Asked {
     pub method: Method,
     /// Path and query below the base, as the endpoint's resource writes them.
     pub path: String,
-    /// The client's headers: only those of the allow-list go on. Those of [`credentials`] go in
-    /// `identity`.
+    /// The client's headers: only those of the allow-list go on. Those of [`Upstreams::identity`]
+    /// go in `identity`.
     pub headers: HeaderMap,
     /// What says who asks; goes on as it is.
     pub identity: HeaderMap,
@@ -140,18 +156,43 @@ impl UpstreamError {
 pub struct Upstreams {
     config: Config,
     metrics: Metrics,
+    table: Arc<Table>,
+    tls: OnceLock<ClientConfig>,
+    mint: Mint,
 }
+
+/// By the endpoint's name.
+type Table = Mutex<HashMap<Box<str>, Arc<Upstream>>>;
 
 impl Upstreams {
     /// None yet; an endpoint's comes with its first request.
     pub fn new(config: Config, metrics: Metrics) -> Self {
-        Self { config, metrics }
+        let table = Arc::new(Table::default());
+        let shown = Arc::clone(&table);
+        metrics.on_scrape(move |_| {
+            for upstream in lock(&shown).values() {
+                upstream.show();
+            }
+        });
+        Self {
+            config,
+            metrics,
+            table,
+            tls: OnceLock::new(),
+            mint: Mint::new(),
+        }
     }
 
-    /// Forgets the upstreams of endpoints that `has` does not know any more; requests under way
-    /// end on them.
-    pub fn retain(&self, has: impl Fn(&Arc<Endpoint>) -> bool) {
-        let _ = has;
+    /// Forgets the upstreams of endpoints whose names `has` does not know any more; requests under
+    /// way end on them.
+    pub fn retain(&self, has: impl Fn(&str) -> bool) {
+        lock(&self.table).retain(|name, _| {
+            let stays = has(name);
+            if !stays {
+                self.metrics.gateway.forget(name);
+            }
+            stays
+        });
     }
 
     /// The whole answer in memory, at most `limit` bytes of it. An answer that redirects is none.
@@ -160,11 +201,11 @@ impl Upstreams {
     /// There is no answer.
     pub async fn fetch(
         &self,
-        endpoint: &Arc<Endpoint>,
+        endpoint: &Endpoint,
         asked: Asked,
         limit: usize,
     ) -> Result<Response<Bytes>, UpstreamError> {
-        std::future::pending().await
+        self.of(endpoint)?.fetch(asked, limit).await
     }
 
     /// The answer as it comes.
@@ -173,17 +214,64 @@ impl Upstreams {
     /// There is no answer.
     pub async fn stream(
         &self,
-        endpoint: &Arc<Endpoint>,
+        endpoint: &Endpoint,
         asked: Asked,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        std::future::pending().await
+        self.of(endpoint)?.stream(asked).await
+    }
+
+    /// What tells the endpoint's upstream who asks; `reads`: nothing is changed, so that
+    /// `fetch_as` counts.
+    ///
+    /// # Errors
+    /// The caller has no credentials that can be shown there.
+    pub fn identity(
+        &self,
+        endpoint: &Endpoint,
+        caller: &Caller,
+        reads: bool,
+    ) -> Result<HeaderMap, NoCredentials> {
+        self.mint.identity(endpoint, caller, reads)
+    }
+
+    /// The endpoint's upstream: the one there is, or a new one where its settings are others. A
+    /// request that began before they changed may bring the old settings back for a moment; all
+    /// that costs is what was known of the upstream's health.
+    fn of(&self, endpoint: &Endpoint) -> Result<Arc<Upstream>, UpstreamError> {
+        if let Some(known) = lock(&self.table).get(&endpoint.name)
+            && known.settings == endpoint.upstream
+        {
+            return Ok(Arc::clone(known));
+        }
+        let tls = self.tls(&endpoint.upstream)?;
+        let metrics = self.metrics.gateway.clone();
+        let (name, settings) = (&*endpoint.name, &endpoint.upstream);
+        let upstream = Arc::new(Upstream::new(name, settings, &self.config, tls, metrics));
+        lock(&self.table).insert(name.into(), Arc::clone(&upstream));
+        Ok(upstream)
+    }
+
+    /// The system's certificate authorities, looked for when an upstream first needs them.
+    fn tls(&self, upstream: &resource::Upstream) -> Result<ClientConfig, UpstreamError> {
+        let unusable = |error: std::io::Error| {
+            tracing::error!(%error, "no certificate authorities: upstreams by https cannot be asked");
+            failed::unsent(BadAnswer::Tls)
+        };
+        let is_https = |base: &http::Uri| base.scheme_str() == Some("https");
+        if !upstream.bases.iter().any(is_https) {
+            return egress::tls(false).map_err(unusable);
+        }
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let tls = egress::tls(true).map_err(unusable)?;
+        Ok(self.tls.get_or_init(|| tls).clone())
     }
 }
 
-/// The caller's credentials are of no use to this endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoCredentials {
-    /// A token cannot be made.
-    #[error("no token can be made for the upstream")]
-    Sign,
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ const LINES: &[&str] = &[
     "pogo_rate_limited_total{what=\"connects\"} 1",
     "pogo_mailbox_bytes 0",
     "pogo_gateway_requests_total{endpoint=\"posts\",status=\"200\"} 1",
+    "pogo_gateway_upstream_seconds_count{endpoint=\"posts\"} 1",
     "pogo_gateway_cache_total{result=\"hit\"} 1",
     "pogo_broker_up 0",
     "pogo_drain_remaining_sessions 0",
@@ -64,14 +65,19 @@ fn the_names_are_the_contracts() {
         .get_or_create(&WhatLabel { what: "connects" })
         .inc();
     metrics
-        .gateway_cache
+        .gateway
+        .cache
         .get_or_create(&ResultLabel { result: "hit" })
         .inc();
     let labels = EndpointLabels {
         endpoint: "posts".into(),
         status: "200".into(),
     };
-    metrics.gateway_requests.get_or_create(&labels).inc();
+    metrics.gateway.requests.get_or_create(&labels).inc();
+    let endpoint = EndpointLabel {
+        endpoint: labels.endpoint,
+    };
+    metrics.gateway.seconds.get_or_create(&endpoint).observe(0.1);
     metrics
         .delivery_latency
         .recorder()

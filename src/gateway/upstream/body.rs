@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use super::{BadAnswer, UpstreamError};
@@ -64,6 +65,48 @@ pub(super) fn whole(bytes: Bytes) -> Sent {
     Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// A client's body, and what says when it has been sent (or nobody wants it any more).
+pub(super) fn watched(body: UnsyncBoxBody<Bytes, BoxError>) -> (Sent, oneshot::Receiver<()>) {
+    use http_body_util::BodyExt;
+    let (sender, receiver) = oneshot::channel();
+    let watched = Watched {
+        body,
+        going: Some(sender),
+    };
+    (watched.boxed_unsync(), receiver)
+}
+
+/// Drops its sender at its end.
+struct Watched {
+    body: UnsyncBoxBody<Bytes, BoxError>,
+    going: Option<oneshot::Sender<()>>,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if frame.is_none() || this.body.is_end_stream() {
+            this.going = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// An upstream's answer as it comes: each part within `pause` of being asked for.
