@@ -77,7 +77,11 @@ fn the_names_are_the_contracts() {
     let endpoint = EndpointLabel {
         endpoint: labels.endpoint,
     };
-    metrics.gateway.seconds.get_or_create(&endpoint).observe(0.1);
+    metrics
+        .gateway
+        .seconds
+        .get_or_create(&endpoint)
+        .observe(0.1);
     metrics
         .delivery_latency
         .recorder()

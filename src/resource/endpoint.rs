@@ -87,6 +87,7 @@ impl Upstream {
     pub fn new(bases: Vec<Uri>) -> Self {
         Self {
             bases,
+            literal: false,
             update: UpdateMethod::Patch,
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
@@ -113,6 +114,9 @@ impl Default for Breaker {
 pub struct Upstream {
     /// Base URLs of its instances, without a query.
     pub bases: Vec<Uri>,
+    /// The operator wrote them in the file: one whose host is an address, or `localhost`, may be
+    /// reached whatever address that is.
+    pub literal: bool,
     /// The method of update.
     pub update: UpdateMethod,
     /// Longest wait for a connection.

@@ -90,7 +90,7 @@ impl Bases {
     }
 
     /// The base for the next request, if possible not `avoid`. None: there are no bases.
-    pub(super) fn choose(self: &Arc<Self>, avoid: Option<usize>) -> Option<Choice> {
+    pub(super) fn choose(self: &Arc<Self>, avoid: Option<usize>, now: Instant) -> Option<Choice> {
         let chosen = |at, tries| Choice {
             bases: Arc::clone(self),
             at,
@@ -99,7 +99,6 @@ impl Bases {
         if self.bases.len() <= 1 {
             return (!self.bases.is_empty()).then(|| chosen(0, false));
         }
-        let now = Instant::now();
         let others = || (0..self.bases.len()).filter(|at| Some(*at) != avoid);
         if let Some(at) = others().find(|at| self.bases[*at].health().begin_trial(now)) {
             return Some(chosen(at, true));
@@ -144,10 +143,6 @@ impl Bases {
         let out = |base: &&Base| base.health().out.is_some();
         self.bases.iter().filter(out).count()
     }
-
-    pub(super) fn uris(&self) -> impl Iterator<Item = &Uri> {
-        self.bases.iter().map(|base| &base.uri)
-    }
 }
 
 impl Base {
@@ -171,7 +166,7 @@ impl Health {
         due
     }
 
-    fn settle(&mut self, well: bool, tries: bool) {
+    fn settle(&mut self, well: bool, tries: bool, now: Instant) {
         self.tried &= !tries;
         if well {
             // What was asked before it went bad says nothing of now.
@@ -184,7 +179,7 @@ impl Health {
         let bad = self.out.is_none() && self.failures >= FAILURES;
         if bad || tries {
             self.times = self.times.saturating_add(1);
-            self.out = Some(Instant::now() + MOST_OUT.min(OUT * self.times));
+            self.out = Some(now + MOST_OUT.min(OUT * self.times));
         }
     }
 }
@@ -200,10 +195,10 @@ impl Choice {
     }
 
     /// Says how it went.
-    pub(super) fn settle(mut self, well: bool) {
+    pub(super) fn settle(mut self, well: bool, now: Instant) {
         let base = &self.bases.bases[self.at];
         if self.bases.bases.len() > 1 {
-            base.health().settle(well, self.tries);
+            base.health().settle(well, self.tries, now);
         }
         self.tries = false;
     }

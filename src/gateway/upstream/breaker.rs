@@ -74,8 +74,7 @@ impl Breaker {
     }
 
     /// Lets a request pass, or says how long it is of no use to ask.
-    pub(super) fn pass(self: &Arc<Self>) -> Result<Leave, Duration> {
-        let now = Instant::now();
+    pub(super) fn pass(self: &Arc<Self>, now: Instant) -> Result<Leave, Duration> {
         let mut state = self.lock();
         let tries = match &state.phase {
             Phase::Closed(_) => false,
@@ -103,10 +102,10 @@ impl Breaker {
         }
     }
 
-    fn settle(&self, turn: u64, tries: bool, well: bool) {
-        let now = Instant::now();
+    fn settle(&self, leave: &Leave, well: bool, now: Instant) {
+        let tries = leave.tries;
         let mut state = self.lock();
-        if state.turn != turn {
+        if state.turn != leave.turn {
             return;
         }
         let open = match &mut state.phase {
@@ -170,9 +169,9 @@ impl Breaker {
 
 impl Leave {
     /// Says how it went.
-    pub(super) fn settle(mut self, well: bool) {
+    pub(super) fn settle(mut self, well: bool, now: Instant) {
         self.said = true;
-        self.breaker.settle(self.turn, self.tries, well);
+        self.breaker.settle(&self, well, now);
     }
 }
 
@@ -186,8 +185,6 @@ impl Drop for Leave {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::advance;
-
     use super::*;
 
     fn breaker() -> Arc<Breaker> {
@@ -199,66 +196,74 @@ mod tests {
         })
     }
 
-    fn ask(breaker: &Arc<Breaker>, times: u32, well: bool) {
+    fn ask(breaker: &Arc<Breaker>, times: u32, well: bool, now: Instant) {
         for _ in 0..times {
-            breaker.pass().unwrap().settle(well);
+            breaker.pass(now).unwrap().settle(well, now);
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_opens_when_half_of_enough_requests_fail() {
+    #[test]
+    fn it_opens_when_half_of_enough_requests_fail() {
+        let now = Instant::now();
         let few = breaker();
-        ask(&few, 19, false);
+        ask(&few, 19, false, now);
         assert_eq!(few.stand(), Stand::Closed, "too few to say");
         let fine = breaker();
-        ask(&fine, 100, true);
-        ask(&fine, 99, false);
+        ask(&fine, 100, true, now);
+        ask(&fine, 99, false, now);
         assert_eq!(fine.stand(), Stand::Closed);
-        ask(&fine, 1, false);
+        ask(&fine, 1, false, now);
         assert_eq!(fine.stand(), Stand::Open);
-        assert_eq!(fine.pass().unwrap_err(), Duration::from_secs(5));
+        assert_eq!(fine.pass(now).unwrap_err(), Duration::from_secs(5));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_long_ago_does_not_count() {
+    #[test]
+    fn what_is_long_ago_does_not_count() {
+        let mut now = Instant::now();
         let breaker = breaker();
-        ask(&breaker, 19, false);
-        advance(Duration::from_secs(11)).await;
-        ask(&breaker, 19, false);
+        ask(&breaker, 19, false, now);
+        now += Duration::from_secs(11);
+        ask(&breaker, 19, false, now);
         assert_eq!(breaker.stand(), Stand::Closed);
-        advance(Duration::from_secs(5)).await;
-        ask(&breaker, 1, false);
+        now += Duration::from_secs(5);
+        ask(&breaker, 1, false, now);
         assert_eq!(breaker.stand(), Stand::Open);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn one_request_tries_and_decides() {
+    #[test]
+    fn one_request_tries_and_decides() {
+        let mut now = Instant::now();
         let breaker = breaker();
-        ask(&breaker, 20, false);
-        advance(Duration::from_secs(5)).await;
-        let trial = breaker.pass().unwrap();
-        assert!(breaker.pass().is_err(), "one at a time");
-        trial.settle(false);
+        ask(&breaker, 20, false, now);
+        now += Duration::from_secs(5);
+        let trial = breaker.pass(now).unwrap();
+        assert!(breaker.pass(now).is_err(), "one at a time");
+        trial.settle(false, now);
         assert_eq!(breaker.stand(), Stand::Open);
-        advance(Duration::from_secs(5)).await;
-        let trial = breaker.pass().unwrap();
-        trial.settle(true);
+        now += Duration::from_secs(5);
+        let trial = breaker.pass(now).unwrap();
+        trial.settle(true, now);
         assert_eq!(breaker.stand(), Stand::Closed);
-        ask(&breaker, 19, false);
+        ask(&breaker, 19, false, now);
         assert_eq!(breaker.stand(), Stand::Closed, "it has forgotten");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_trial_that_is_given_up_is_the_next_ones() {
+    #[test]
+    fn a_trial_that_is_given_up_is_the_next_ones() {
+        let mut now = Instant::now();
         let breaker = breaker();
-        let old = breaker.pass().unwrap();
-        ask(&breaker, 20, false);
-        advance(Duration::from_secs(5)).await;
-        drop(breaker.pass().unwrap());
-        let trial = breaker.pass().unwrap();
-        old.settle(true);
-        assert_eq!(breaker.stand(), Stand::Trying, "what began before says nothing");
-        trial.settle(true);
+        let old = breaker.pass(now).unwrap();
+        ask(&breaker, 20, false, now);
+        now += Duration::from_secs(5);
+        drop(breaker.pass(now).unwrap());
+        let trial = breaker.pass(now).unwrap();
+        old.settle(true, now);
+        assert_eq!(
+            breaker.stand(),
+            Stand::Trying,
+            "what began before says nothing"
+        );
+        trial.settle(true, now);
         assert_eq!(breaker.stand(), Stand::Closed);
     }
 }

@@ -54,10 +54,23 @@ pub(super) struct Upstream {
 /// The head of an answer, its body to come.
 struct Arrived {
     response: Response<Incoming>,
-    leave: Leave,
-    choice: Choice,
+    trial: Trial,
     _slot: Slot,
     deadline: Instant,
+}
+
+/// A request, for those who count how it goes.
+struct Trial {
+    leave: Leave,
+    choice: Choice,
+}
+
+impl Trial {
+    fn settle(self, well: bool) {
+        let now = Instant::now();
+        self.leave.settle(well, now);
+        self.choice.settle(well, now);
+    }
 }
 
 /// What can be sent, more than once where its body is there.
@@ -113,8 +126,7 @@ impl Upstream {
     ) -> Result<Response<Bytes>, UpstreamError> {
         let arrived = self.ask(asked).await?;
         let (head, body) = arrived.response.into_parts();
-        let is_elsewhere =
-            head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
+        let is_elsewhere = head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
         let too_long = body.size_hint().lower() > limit as u64;
         let read = if is_elsewhere {
             Err(failed::bad(BadAnswer::Redirect))
@@ -131,9 +143,12 @@ impl Upstream {
                 Ok(Err(_)) => Err(failed::bad(BadAnswer::Http)),
             }
         };
-        let well = read.as_ref().err().is_none_or(|error| !failed::is_ill(error));
-        arrived.leave.settle(well && !head.status.is_server_error());
-        arrived.choice.settle(well && !head.status.is_server_error());
+        let well = read
+            .as_ref()
+            .err()
+            .is_none_or(|error| !failed::is_ill(error));
+        let well = well && !head.status.is_server_error();
+        arrived.trial.settle(well);
         if let Err(error) = &read {
             self.count(error.label());
         }
@@ -148,12 +163,9 @@ impl Upstream {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let arrived = self.ask(asked).await?;
         let well = !arrived.response.status().is_server_error();
-        arrived.leave.settle(well);
-        arrived.choice.settle(well);
+        arrived.trial.settle(well);
         let pause = self.patience();
-        Ok(arrived
-            .response
-            .map(|body| UpstreamBody::new(body, pause)))
+        Ok(arrived.response.map(|body| UpstreamBody::new(body, pause)))
     }
 
     async fn ask(&self, asked: Asked) -> Result<Arrived, UpstreamError> {
@@ -180,7 +192,7 @@ impl Upstream {
         let mut last = None;
         let mut avoid = None;
         loop {
-            let leave = match self.breaker.pass() {
+            let leave = match self.breaker.pass(Instant::now()) {
                 Ok(leave) => leave,
                 Err(wait) => {
                     self.count("unavailable");
@@ -188,35 +200,33 @@ impl Upstream {
                     return Err(last.unwrap_or(refused));
                 }
             };
-            let Some(choice) = self.bases.choose(avoid) else {
+            let Some(choice) = self.bases.choose(avoid, Instant::now()) else {
                 return Err(failed::unsent(BadAnswer::Request));
             };
-            let outcome = self.attempt(&choice, &mut prepared, deadline).await;
+            let trial = Trial { leave, choice };
+            let outcome = self.attempt(&trial.choice, &mut prepared, deadline).await;
             let pause = self.pause_before_another(&outcome, &prepared, deadline);
             let again = left > 0 && pause.is_some() && self.budget.spend();
             match outcome {
                 Ok(response) if !again => {
                     return Ok(Arrived {
                         response,
-                        leave,
-                        choice,
+                        trial,
                         _slot: slot,
                         deadline,
                     });
                 }
                 Err(error) if !again => {
                     if failed::is_ill(&error) {
-                        leave.settle(false);
-                        choice.settle(false);
+                        trial.settle(false);
                     }
                     return Err(error);
                 }
                 Ok(_) => {}
                 Err(error) => last = Some(error),
             }
-            leave.settle(false);
-            avoid = Some(choice.at);
-            choice.settle(false);
+            avoid = Some(trial.choice.at);
+            trial.settle(false);
             left -= 1;
             self.metrics.retries.get_or_create(&self.label()).inc();
             tokio::time::sleep(pause.unwrap_or_default()).await;
@@ -277,7 +287,7 @@ impl Upstream {
         if response.status().is_informational() {
             return Err(failed::bad(BadAnswer::Http));
         }
-        headers::clean_answer(response.headers_mut(), &uri, self.bases.uris());
+        headers::clean_answer(response.headers_mut(), &uri, &self.settings.bases);
         Ok(response)
     }
 

@@ -104,11 +104,7 @@ fn forwarded(headers: &mut HeaderMap, address: IpAddr) {
 
 /// Takes out of an answer's headers what is not a client's: `asked` is the whole URI of the
 /// request, `bases` the upstream's.
-pub(super) fn clean_answer<'a>(
-    headers: &mut HeaderMap,
-    asked: &Uri,
-    bases: impl Iterator<Item = &'a Uri> + Clone,
-) {
+pub(super) fn clean_answer(headers: &mut HeaderMap, asked: &Uri, bases: &[Uri]) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
@@ -128,7 +124,7 @@ pub(super) fn clean_answer<'a>(
             continue;
         };
         let ours = value.to_str().ok();
-        let ours = ours.and_then(|text| location::below(text, asked, bases.clone()));
+        let ours = ours.and_then(|text| location::below(text, asked, bases));
         if let Some(value) = ours.and_then(|path| HeaderValue::try_from(path).ok()) {
             headers.insert(name, value);
         }
@@ -137,7 +133,7 @@ pub(super) fn clean_answer<'a>(
     headers.remove(LINK);
     for link in links {
         let ours = link.to_str().ok();
-        let ours = ours.and_then(|text| location::links_below(text, asked, bases.clone()));
+        let ours = ours.and_then(|text| location::links_below(text, asked, bases));
         if let Some(link) = ours.and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.append(LINK, link);
         }

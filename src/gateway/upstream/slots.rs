@@ -87,7 +87,7 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_finds_no_place_waits_a_little() {
         let slots = Arc::new(Slots::new(1));
         let held = slots.take(false).await.unwrap();
@@ -109,7 +109,7 @@ mod tests {
         assert!(slots.take(false).await.is_some());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn those_who_send_slowly_do_not_hold_every_place() {
         let slots = Slots::new(4);
         let mut held = vec![];

@@ -5,11 +5,7 @@
 use http::Uri;
 
 /// `reference` (RFC 3986) in an answer to `asked`, as path and query below one of `bases`.
-pub(super) fn below<'a>(
-    reference: &str,
-    asked: &Uri,
-    bases: impl Iterator<Item = &'a Uri>,
-) -> Option<String> {
+pub(super) fn below(reference: &str, asked: &Uri, bases: &[Uri]) -> Option<String> {
     let odd = |char: char| char.is_control() || char.is_whitespace() || char == '\\';
     if reference.is_empty() || reference.contains(odd) {
         return None;
@@ -46,18 +42,14 @@ pub(super) fn below<'a>(
 }
 
 /// A `Link` header whose targets are all below a base; none: one is not.
-pub(super) fn links_below<'a>(
-    value: &str,
-    asked: &Uri,
-    bases: impl Iterator<Item = &'a Uri> + Clone,
-) -> Option<String> {
+pub(super) fn links_below(value: &str, asked: &Uri, bases: &[Uri]) -> Option<String> {
     let mut written = String::with_capacity(value.len());
     let mut rest = value;
     while let Some((before, after)) = rest.split_once('<') {
         let (target, after) = after.split_once('>')?;
         written.push_str(before);
         written.push('<');
-        written.push_str(&below(target, asked, bases.clone())?);
+        written.push_str(&below(target, asked, bases)?);
         written.push('>');
         rest = after;
     }
@@ -130,7 +122,13 @@ fn without_dots(path: &str) -> Option<String> {
                     kept.push("");
                 }
             }
-            hidden if hidden.to_ascii_lowercase().replace("%2e", ".").trim_matches('.') == "" => {
+            hidden
+                if hidden
+                    .to_ascii_lowercase()
+                    .replace("%2e", ".")
+                    .trim_matches('.')
+                    == "" =>
+            {
                 if !hidden.is_empty() {
                     return None;
                 }
@@ -152,7 +150,7 @@ mod tests {
             "http://blog:8080/v1".parse().unwrap(),
             "https://[fd00::1]/".parse().unwrap(),
         ];
-        below(reference, &asked, bases.iter())
+        below(reference, &asked, &bases)
     }
 
     #[test]
@@ -169,7 +167,11 @@ mod tests {
             ("https://[fd00::1]:443/posts/9", "/posts/9"),
             ("/v1/posts/a%2Fb", "/posts/a%2Fb"),
         ] {
-            assert_eq!(rewritten(reference).as_deref(), Some(expected), "{reference}");
+            assert_eq!(
+                rewritten(reference).as_deref(),
+                Some(expected),
+                "{reference}"
+            );
         }
     }
 
@@ -204,7 +206,7 @@ mod tests {
     fn links_are_said_when_all_lead_here() {
         let asked = "http://blog:8080/v1/posts".parse().unwrap();
         let bases: [Uri; 1] = ["http://blog:8080/v1".parse().unwrap()];
-        let links = |value: &str| links_below(value, &asked, bases.iter());
+        let links = |value: &str| links_below(value, &asked, &bases);
         assert_eq!(
             links("<http://blog:8080/v1/posts?_page=2>; rel=\"next\", </v1/posts>; rel=first")
                 .as_deref(),
