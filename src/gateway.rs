@@ -11,6 +11,7 @@
 
 mod access;
 mod body;
+pub mod cache;
 mod config;
 mod events;
 mod failure;

@@ -1,1 +1,6 @@
-//! The cache as a whole: fetches are held back by the tests.
+//! The cache as a whole, over an upstream whose answers the tests hold back.
+
+mod keeping;
+mod property;
+mod races;
+mod support;
