@@ -26,7 +26,15 @@ pub struct EndpointLabel {
 }
 
 /// How a look-up in the cache may end.
-const LOOKUPS: [&str; 6] = ["hit", "miss", "stale", "revalidated", "joined", "pass"];
+const LOOKUPS: [&str; 7] = [
+    "hit",
+    "negative",
+    "miss",
+    "stale",
+    "revalidated",
+    "joined",
+    "pass",
+];
 /// What may become of a recovery.
 const RECOVERIES: [&str; 2] = ["recovered", "snapshot"];
 /// What a check of access may say.
@@ -44,6 +52,7 @@ pub struct Gateway {
     pub queue: Family<EndpointLabel, Gauge>,
     pub cache: Family<ResultLabel, Counter>,
     pub cache_bytes: Gauge,
+    pub cache_entries: Gauge,
     pub flights: Gauge,
     pub waiters: Gauge,
     pub refetches: Counter,
@@ -65,6 +74,7 @@ impl Default for Gateway {
             queue: Family::default(),
             cache: Family::default(),
             cache_bytes: Gauge::default(),
+            cache_entries: Gauge::default(),
             flights: Gauge::default(),
             waiters: Gauge::default(),
             refetches: Counter::default(),
@@ -130,6 +140,11 @@ impl Gateway {
             "What the cache holds",
             Unit::Bytes,
             self.cache_bytes.clone(),
+        );
+        registry.register(
+            "gateway_cache_entries",
+            "Questions that the cache knows the answer to",
+            self.cache_entries.clone(),
         );
         registry.register(
             "gateway_flights",

@@ -32,11 +32,18 @@ impl Cache {
         metrics.on_scrape(move |metrics| {
             for how in How::ALL {
                 let result = how.name();
-                let counter = metrics.gateway_cache.get_or_create(&ResultLabel { result });
+                let counter = metrics.gateway.cache.get_or_create(&ResultLabel { result });
                 counter
                     .inner()
                     .store(inner.counts.of(how), Ordering::Relaxed);
             }
+            let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+            let (bytes, entries) = inner.store.size();
+            metrics.gateway.cache_bytes.set(number(bytes));
+            metrics.gateway.cache_entries.set(number(entries));
+            let (flights, waiters) = inner.flights.size();
+            metrics.gateway.flights.set(number(flights as u64));
+            metrics.gateway.waiters.set(number(waiters as u64));
         });
     }
 

@@ -300,7 +300,7 @@ async fn what_the_client_wishes() {
     let mut stage = Stage::new();
     stage.fill("/posts/1", TAGGED, "one").await;
     stage.pass_time(seconds(10));
-    let mut asked = |control: &'static str| {
+    let asked = |control: &'static str| {
         let lookup = stage.lookup_as("/posts/1", "", &[("cache-control", control)]);
         matches!(stage.cache.lookup(&lookup, stage.now()), Found::Fresh(_))
     };
