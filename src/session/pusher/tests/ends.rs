@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::auth::{Revocation, RevocationTarget};
+use crate::channel::{Access, ChannelRule, Pattern, SlowPolicy};
 
 fn revoke_token(rig: &Rig, id: &str) {
     rig.shared.revocations.insert(&Revocation {
@@ -102,6 +103,31 @@ fn a_token_that_has_ended_or_is_revoked_opens_nothing() {
     };
     assert!(!rig.session.matches(&of_token(3)), "it is not taken");
     assert!(rig.session.matches(&of_token(2)));
+}
+
+#[test]
+fn a_remembered_token_is_a_token_and_never_a_capability() {
+    let mut rig = Rig::new(Some(7));
+    let rule = |pattern: &str, subscribe| ChannelRule {
+        pattern: Pattern::parse(pattern).unwrap(),
+        subscribe,
+        publish: Access::Default,
+        presence: false,
+        history: None,
+        slow: SlowPolicy::Disconnect,
+    };
+    let rules = vec![
+        rule("club", Access::Token),
+        rule("staff", Access::Capability),
+    ];
+    rig.shared.rules.store(Arc::new(Rules::new(rules, false)));
+    let unsigned = |channel| json!({"channel": channel, "auth": ""});
+    assert!(!performs(&rig.say("pusher:subscribe", unsigned("club"))));
+    rig.subscribe("private-a", Some(&memo(1, 60)));
+    assert!(performs(&rig.say("pusher:subscribe", unsigned("club"))));
+    rig.resume(vec![joined(2)]);
+    assert!(!performs(&rig.say("pusher:subscribe", unsigned("staff"))));
+    rig.subscribe("staff", None);
 }
 
 #[test]
