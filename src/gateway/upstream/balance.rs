@@ -211,3 +211,41 @@ impl Drop for Choice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(health: &mut Health, times: u32, now: Instant) {
+        for _ in 0..times {
+            health.settle(false, false, now);
+        }
+    }
+
+    #[test]
+    fn one_request_tries_a_base_that_was_put_out_for_longer_each_time() {
+        let mut now = Instant::now();
+        let mut health = Health::default();
+        fail(&mut health, FAILURES - 1, now);
+        health.settle(true, false, now);
+        fail(&mut health, FAILURES - 1, now);
+        assert_eq!(health.out, None, "not in a row");
+        fail(&mut health, 1, now);
+        for times in 1..=40 {
+            let out = MOST_OUT.min(OUT * times);
+            assert_eq!(health.out, Some(now + out));
+            // What was asked before changes nothing.
+            health.settle(true, false, now);
+            fail(&mut health, 10, now);
+            assert!(!health.begin_trial(now + out - Duration::from_millis(1)));
+            now += out;
+            assert!(health.begin_trial(now));
+            assert!(!health.begin_trial(now), "one at a time");
+            health.settle(false, true, now);
+        }
+        now += MOST_OUT;
+        assert!(health.begin_trial(now));
+        health.settle(true, true, now);
+        assert_eq!((health.out, health.times, health.failures), (None, 0, 0));
+    }
+}

@@ -284,7 +284,7 @@ impl Upstream {
         let answer = answer.and_then(|within| within);
         let answer = answer.map_err(|_| UpstreamError::Timeout { sent: is_sent() })?;
         let mut response = answer.map_err(|error| failed::of_client(&error, is_sent()))?;
-        if response.status().is_informational() {
+        if response.status().is_informational() || headers::has_two_lengths(response.headers()) {
             return Err(failed::bad(BadAnswer::Http));
         }
         headers::clean_answer(response.headers_mut(), &uri, &self.settings.bases);

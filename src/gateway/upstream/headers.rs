@@ -43,11 +43,10 @@ const BETWEEN_PEERS: [&str; 9] = [
     "upgrade",
 ];
 
-/// What an upstream cannot say for the site that Pogo answers on, or to a client it does not know:
-/// its cookies, where else it is, and what browsers are to do with the whole origin. CORS is the
-/// edge's matter.
-const NOT_FOR_CLIENTS: [&str; 8] = [
-    "set-cookie",
+/// What an upstream cannot say for the site that Pogo answers on: where else it is, and what
+/// browsers are to do with the whole origin. CORS is the edge's matter. `Set-Cookie` stays: the
+/// cache has to see it, and takes it off.
+const NOT_FOR_CLIENTS: [&str; 7] = [
     "set-cookie2",
     "alt-svc",
     "clear-site-data",
@@ -100,6 +99,13 @@ fn forwarded(headers: &mut HeaderMap, address: IpAddr) {
         headers.insert(FORWARDED, element);
         headers.insert("x-forwarded-for", address);
     }
+}
+
+/// Whether an answer says in two ways where it ends (RFC 9112, 6.3): hyper reads it by one of them,
+/// and somebody further on may by the other.
+pub(super) fn has_two_lengths(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    lengths > 1 || (lengths == 1 && headers.contains_key(header::TRANSFER_ENCODING))
 }
 
 /// Takes out of an answer's headers what is not a client's: `asked` is the whole URI of the
