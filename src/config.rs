@@ -29,7 +29,8 @@ use crate::auth::pusher::Apps;
 use crate::broker::MemoryConfig;
 use crate::channel::ChannelRule;
 use crate::pusher::{self, webhook};
-use crate::{admin, auth, control, edge, hub, limits, node, session};
+use crate::resource::Endpoint;
+use crate::{admin, auth, control, edge, gateway, hub, limits, node, session};
 
 pub use build::{Log, LogFormat, Signing};
 pub use describe::{default_toml, json_schema, reference};
@@ -57,6 +58,10 @@ pub struct Config {
     pub limits: limits::Config,
     /// Pusher's HTTP API and signatures.
     pub pusher: pusher::Config,
+    /// The REST gateway.
+    pub gateway: gateway::Config,
+    /// Its endpoints, which agree with each other.
+    pub endpoints: Vec<Endpoint>,
     /// The hub and the event log.
     pub hub: hub::Config,
     /// The memory broker.

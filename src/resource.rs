@@ -8,6 +8,7 @@ mod routes;
 mod template;
 mod uri;
 mod validate;
+mod words;
 
 pub use call::{
     Answer, Bound, Call, CallOptions, Caller, Calls, Failure, Origin, Past, Since, Success, Verb,

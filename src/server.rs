@@ -32,6 +32,7 @@ use crate::limits::{DenyList, Limits};
 use crate::metrics::Metrics;
 use crate::node::{Node, NodeError};
 use crate::pusher::webhook::{WebhookError, Webhooks};
+use crate::resource::{Endpoint, EndpointError, Routes};
 use crate::session::Shared;
 
 /// Connections that wait in the kernel while all handshakes are under way; the kernel cuts it to
@@ -67,7 +68,14 @@ pub enum StartError {
     Control(#[from] ControlError),
     #[error("the webhooks")]
     Webhooks(#[from] WebhookError),
+    #[error("the endpoints")]
+    Endpoints(#[from] BadEndpoints),
 }
+
+/// Endpoints that cannot be used together.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct BadEndpoints(Vec<EndpointError>);
 
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,7 +252,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
         revocations: revocations.clone(),
-        routes: ArcSwap::default(),
+        routes: ArcSwap::from_pointee(routes(config.endpoints.clone())?),
         apps: ArcSwap::from_pointee(config.apps.clone()),
         settings: ArcSwap::from_pointee(config.session.clone()),
         notices: hub.notices().clone(),
@@ -295,6 +303,11 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         },
         workers,
     ))
+}
+
+/// The table of endpoints.
+fn routes(endpoints: Vec<Endpoint>) -> Result<Routes, BadEndpoints> {
+    Routes::new(endpoints).map_err(BadEndpoints)
 }
 
 fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -3,6 +3,7 @@
 
 mod access;
 mod doors;
+mod endpoints;
 mod pusher;
 mod safety;
 mod tokens;
@@ -57,6 +58,8 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         webhooks: webhooks::webhooks(&root, &apps, sources.dev.is_some()),
         apps,
         pusher: pusher::http(&root),
+        gateway: endpoints::gateway(&root, sources.dev.is_some()),
+        endpoints: endpoints::endpoints(&root),
         hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),
@@ -96,6 +99,8 @@ pub(super) fn settings_read(values: &Table) -> std::collections::BTreeSet<String
     let apps = pusher::apps(&root);
     webhooks::webhooks(&root, &apps, false);
     pusher::http(&root);
+    endpoints::gateway(&root, false);
+    endpoints::endpoints(&root);
     tokens::signing(&root);
     root.table("drain").span("period");
     log(&root);

@@ -144,7 +144,7 @@ fn example(kind: Kind) -> String {
         Kind::Pattern => "\"room-*\"".into(),
         Kind::Choice(choices) => format!("{:?}", choices.first().unwrap_or(&"")),
         Kind::List(item) => format!("[{}]", example(*item)),
-        Kind::Any => "{}".into(),
+        Kind::Part => "0.5".into(),
     }
 }
 

@@ -85,6 +85,12 @@ impl<'a> Reader<'a> {
         self.node(name).is_some()
     }
 
+    /// Whether `name` is given as a list without elements.
+    pub(super) fn is_empty_list(&self, name: &str) -> bool {
+        let node = self.node(name).map(|node| &node.value);
+        matches!(node, Some(Value::List(items)) if items.is_empty())
+    }
+
     /// Reports a problem of `name` (empty: of the table itself).
     pub(super) fn refuse(&self, name: &str, message: impl Into<String>) {
         let file = format!("{name}_file");
@@ -97,6 +103,17 @@ impl<'a> Reader<'a> {
             message: message.into(),
         };
         self.gathered.problems.borrow_mut().push(problem);
+    }
+
+    /// Reports a problem of the setting at `path`, where the first of its tables is that is given.
+    pub(super) fn refuse_at(&self, path: &str, message: impl Into<String>) {
+        match path.split_once('.') {
+            Some((name, rest)) if self.table(name).table.is_some() => {
+                self.table(name).refuse_at(rest, message);
+            }
+            Some((name, _)) => self.refuse(name, message),
+            None => self.refuse(path, message),
+        }
     }
 
     pub(super) fn text(&self, name: &str) -> Option<String> {
@@ -123,6 +140,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn count(&self, name: &str) -> usize {
         self.count_if_set(name).unwrap_or_default()
+    }
+
+    /// A part of a whole.
+    pub(super) fn part(&self, name: &str) -> f64 {
+        self.value(name, setting::part).unwrap_or_default()
     }
 
     pub(super) fn span_if_set(&self, name: &str) -> Option<Duration> {

@@ -63,8 +63,8 @@ pub(super) enum Kind {
     Pattern,
     Choice(&'static [&'static str]),
     List(&'static Kind),
-    /// Kept for a later version; any value.
-    Any,
+    /// A part of a whole: over 0, at most 1.
+    Part,
 }
 
 impl Kind {
@@ -84,7 +84,7 @@ impl Kind {
         };
         let quoted = raw.starts_with(['"', '\'']);
         match self {
-            Self::Flag | Self::Count { .. } | Self::Bytes { .. } | Self::Any => {
+            Self::Flag | Self::Count { .. } | Self::Bytes { .. } | Self::Part => {
                 value::parse_value(raw, origin).unwrap_or_else(text)
             }
             Self::List(_) if raw.starts_with('[') => {
@@ -113,7 +113,11 @@ impl Kind {
     pub(super) fn check(&self, value: &Value) -> Result<(), String> {
         let expected = || format!("expected {}, found {}", self.describe(), value.kind());
         match (self, value) {
-            (Self::Any, _) | (Self::Flag, Value::Flag(_)) => Ok(()),
+            (Self::Flag, Value::Flag(_)) => Ok(()),
+            (Self::Part, value) => match part(value) {
+                Some(_) => Ok(()),
+                None => Err(expected()),
+            },
             (Self::Count { min, max } | Self::Bytes { min, max }, Value::Integer(number)) => {
                 match u64::try_from(*number) {
                     Ok(n) if (*min..=*max).contains(&n) => Ok(()),
@@ -189,9 +193,19 @@ impl Kind {
                 format!("one of {}", quoted.join(", "))
             }
             Self::List(item) => format!("a list: {}", item.describe()),
-            Self::Any => "a value".into(),
+            Self::Part => "a number over 0, at most 1".into(),
         }
     }
+}
+
+/// The part that a value says, over 0 and at most 1.
+pub(super) fn part(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Float(number) => *number,
+        Value::Integer(1) => 1.0,
+        _ => return None,
+    };
+    (number > 0.0 && number <= 1.0).then_some(number)
 }
 
 /// Reads `500ms`, `25s`, `5m`, `12h` or `30d`.

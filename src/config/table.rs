@@ -4,6 +4,8 @@
 
 mod access;
 mod edge;
+mod endpoint;
+mod gateway;
 mod later;
 mod limits;
 mod pusher;
@@ -73,6 +75,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
         rest::SETTINGS,
         pusher::SETTINGS,
         webhook::SETTINGS,
+        gateway::SETTINGS,
+        endpoint::SETTINGS,
         later::SETTINGS,
     ];
     sections.into_iter().flatten()

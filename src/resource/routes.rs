@@ -67,14 +67,18 @@ impl Routes {
     pub fn new(endpoints: Vec<Endpoint>) -> Result<Self, Vec<EndpointError>> {
         let mut errors = vec![];
         let mut routes: Vec<Arc<Route>> = vec![];
-        for endpoint in endpoints {
+        for (number, endpoint) in endpoints.into_iter().enumerate() {
+            let before = errors.len();
             validate(&endpoint, &mut errors);
-            if let Some(first) = routes.iter().position(|r| r.endpoint.name == endpoint.name) {
-                let reason = format!("endpoint number {} has this name too", first + 1);
+            if routes.iter().any(|other| other.endpoint.name == endpoint.name) {
+                let reason = "another endpoint has this name";
                 errors.push(EndpointError::new(&endpoint, "name", reason));
             }
             let route = route(endpoint, &mut errors);
             agree(&route, &routes, &mut errors);
+            for error in &mut errors[before..] {
+                error.number = number;
+            }
             routes.push(Arc::new(route));
         }
         if !errors.is_empty() {

@@ -23,6 +23,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("endpoint `{endpoint}`, `{field}`: {reason}")]
 pub struct EndpointError {
+    /// Where it stands among those that were given, from 0.
+    pub number: usize,
     /// The endpoint's name.
     pub endpoint: Box<str>,
     /// The key, as the settings file has it: `upstream.bases`.
@@ -32,9 +34,10 @@ pub struct EndpointError {
 }
 
 impl EndpointError {
-    /// An error in `endpoint`.
-    pub fn new(endpoint: &Endpoint, field: &'static str, reason: impl Display) -> Self {
+    /// An error in `endpoint`; the table says which number it has.
+    pub(super) fn new(endpoint: &Endpoint, field: &'static str, reason: impl Display) -> Self {
         Self {
+            number: 0,
             endpoint: endpoint.name.clone(),
             field,
             reason: reason.to_string(),
@@ -152,7 +155,13 @@ fn upstream(check: &mut Check<'_>) {
     let few = upstream.bases.len() <= MAX_BASES;
     check.require(few, "upstream.bases", format!("at most {MAX_BASES}"));
     for base in &upstream.bases {
-        if let Err(reason) = base_url(base) {
+        if base
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            // Not shown: it may hold a password.
+            check.refuse("upstream.bases", "a URL holds a user");
+        } else if let Err(reason) = base_url(base) {
             check.refuse("upstream.bases", format!("`{base}`: {reason}"));
         }
     }
@@ -179,9 +188,6 @@ fn base_url(base: &Uri) -> Result<(), &'static str> {
     let authority = base.authority().ok_or("no absolute URL")?;
     if !matches!(base.scheme_str(), Some("http" | "https")) {
         return Err("its scheme is neither http nor https");
-    }
-    if authority.as_str().contains('@') {
-        return Err("it holds a user");
     }
     if authority.host().is_empty() {
         return Err("it names no host");

@@ -22,6 +22,8 @@ pub enum ReloadError {
     ControlTls(#[from] crate::control::TlsError),
     #[error("the webhooks stay as they were")]
     Webhooks(#[from] WebhookError),
+    #[error("the endpoints stay as they were")]
+    Endpoints(#[from] super::BadEndpoints),
 }
 
 /// Puts a changed configuration in force while the server runs.
@@ -53,6 +55,10 @@ impl Reloader {
         limits.reload(&config.limits);
         front.set_origins(config.edge.allowed_origins);
         let mut errors = Vec::new();
+        match super::routes(config.endpoints) {
+            Ok(routes) => shared.routes.store(Arc::new(routes)),
+            Err(error) => errors.push(error.into()),
+        }
         if let Err(error) = authenticator.reload(config.auth) {
             errors.push(error.into());
         }

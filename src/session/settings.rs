@@ -17,6 +17,8 @@ pub struct Settings {
     pub ping_interval: Duration,
     /// Most channels a session may be on.
     pub max_channels: usize,
+    /// Most calls of a session to the gateway that wait for an answer (`gateway.max_calls`).
+    pub max_calls: usize,
     /// Half of this is the most a recovery may bring, in bytes.
     pub mailbox_bytes: usize,
     /// So many commands over the rate, without a pause of `refusal_pause`, close with 4102.
@@ -69,6 +71,7 @@ impl Default for Settings {
             expiry_warning: Duration::from_secs(30),
             ping_interval: Duration::from_secs(25),
             max_channels: 1000,
+            max_calls: 32,
             mailbox_bytes: 1024 * 1024,
             max_refusals: 100,
             refusal_pause: Duration::from_secs(10),

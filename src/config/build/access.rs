@@ -17,6 +17,7 @@ pub(super) fn session(root: &Reader<'_>) -> session::Settings {
         expiry_warning: auth.span("expiry_warning"),
         ping_interval: edge.span("ping_interval"),
         max_channels: limits.count("channels"),
+        max_calls: root.table("gateway").count("max_calls"),
         mailbox_bytes: edge.count("mailbox_bytes"),
         max_refusals: u32::try_from(limits.count("max_refusals")).unwrap_or(u32::MAX),
         refusal_pause: limits.span("refusal_pause"),

