@@ -2,12 +2,22 @@
 //! somebody is bound to it. It orders snapshots and events, so that what its subscribers are told
 //! starts at their answer, never goes back, and ends where a fresh GET would be.
 //!
-//! The core (`Replica`) does no I/O, has no clock and takes no lock: inputs and the time go in,
+//! The core ([`Replica`]) does no I/O, has no clock and takes no lock: inputs and the time go in,
 //! outputs come out, to be carried out in their order.
 
+mod core;
+mod fetch;
 mod fetcher;
+mod follow;
+mod pending;
+mod ring;
+mod state;
+mod tell;
+#[cfg(test)]
+mod tests;
 mod words;
 
+pub use core::Replica;
 pub use fetcher::{Fetcher, Request, Resource};
 pub use words::{
     Ask, Attach, Bounds, Event, Fetched, ItemUri, Moment, Need, Output, Push, Settings, Snapshot,
