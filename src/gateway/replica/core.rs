@@ -237,7 +237,7 @@ impl Replica {
                 origin,
                 reason: ErrorCode::Gone.name(),
             });
-            self.drop_subscriber(session, now);
+            self.unbind(session, now);
         }
         self.settle(now);
     }
@@ -349,6 +349,20 @@ impl Replica {
         }
         if self.subscribers.is_empty() && self.empty.is_none() {
             self.empty = Some(now.at);
+        }
+    }
+
+    /// The resource has gone. Who asks again at this moment stays, and is answered.
+    pub(super) fn unbind(&mut self, session: SessionId, now: Moment) {
+        if self
+            .joins
+            .iter()
+            .all(|join| join.attach.origin.session != session)
+        {
+            self.drop_subscriber(session, now);
+        } else if let Some(one) = self.subscribers.get_mut(&session) {
+            one.answered = false;
+            one.ended = false;
         }
     }
 

@@ -52,7 +52,7 @@ impl Replica {
         }
     }
 
-    fn is_held(&self, session: SessionId) -> bool {
+    pub(super) fn is_held(&self, session: SessionId) -> bool {
         self.subscribers
             .get(&session)
             .is_some_and(|one| one.held.is_some())
@@ -178,7 +178,7 @@ impl Replica {
         }
         self.settles = 0;
         self.failures = 0;
-        self.absent = false;
+        let back = std::mem::take(&mut self.absent);
         for join in &mut self.joins {
             join.fetches += u32::from(join.ticket <= flight.ticket);
         }
@@ -186,7 +186,7 @@ impl Replica {
         if let Some(new) = new {
             self.apply_collection(flight, state, &new, now);
         } else {
-            self.apply_whole(flight, state, now);
+            self.apply_whole(flight, state, back, now);
         }
     }
 
@@ -215,8 +215,8 @@ impl Replica {
         self.fail_joins(ticket, &behind, now);
     }
 
-    /// An item, or a collection that cannot be compared.
-    fn apply_whole(&mut self, flight: Flight, state: State, now: Moment) {
+    /// An item, or a collection that cannot be compared. `back`: it had been gone.
+    fn apply_whole(&mut self, flight: Flight, state: State, back: bool, now: Moment) {
         if flight.overtaken
             && let Some(known) = &mut self.state
             && state.version <= known.version
@@ -227,7 +227,7 @@ impl Replica {
         let touch = flight.pending.as_ref().map(|pending| pending.touch(None));
         let changed = match &self.state {
             Some(old) => old.body != state.body,
-            None => touch.is_some(),
+            None => back || touch.is_some(),
         };
         let first = self.state.is_none();
         let data = state.body.clone().unwrap_or_default();

@@ -163,6 +163,10 @@ impl Replica {
             };
             self.tell(news, touch, now);
         }
+        if self.settings.collection {
+            // What it holds when it comes back is not told one by one.
+            self.ring.cut(self.as_of + 1);
+        }
         self.state = None;
         self.absent = true;
         self.pending = None;
@@ -170,16 +174,7 @@ impl Replica {
         let reason = ErrorCode::Gone.name();
         for origin in self.receivers(|_| true) {
             self.out.push(Output::Unsubscribe { origin, reason });
-            let session = origin.session;
-            // Who asks again at this moment stays, and is answered.
-            let asks = |join: &Join| join.attach.origin.session == session;
-            if self.joins.iter().any(asks) {
-                if let Some(one) = self.subscribers.get_mut(&session) {
-                    one.answered = false;
-                }
-            } else {
-                self.drop_subscriber(session, now);
-            }
+            self.unbind(origin.session, now);
         }
         for one in self.subscribers.values_mut() {
             one.ended |= one.answered;
@@ -267,7 +262,15 @@ impl Replica {
 
     /// Fails the joins whose fetch `ticket` was.
     pub(super) fn fail_joins(&mut self, ticket: u64, failure: &Failure, now: Moment) {
-        self.refuse(failure, now, |join| join.ticket <= ticket);
+        let held: Vec<SessionId> = self
+            .joins
+            .iter()
+            .map(|join| join.attach.origin.session)
+            .filter(|session| self.is_held(*session))
+            .collect();
+        self.refuse(failure, now, |join| {
+            join.ticket <= ticket && !held.contains(&join.attach.origin.session)
+        });
     }
 }
 

@@ -1,1 +1,5 @@
 //! Tests of the core.
+
+mod converge;
+mod interleave;
+mod world;
