@@ -15,7 +15,7 @@ pub(super) use expression::holds;
 pub(super) use known::Known;
 
 use crate::auth::{Fingerprint, Grant};
-use crate::resource::Audience;
+use crate::resource::{Audience, Credentials, Endpoint};
 
 /// Whose data: answers and pushes of one variant of a uri go to all who have its key.
 pub(super) type Variant = Arc<str>;
@@ -30,9 +30,20 @@ pub(super) enum Asker {
 }
 
 impl Asker {
-    /// Of what is granted.
-    pub(super) fn of(grant: Option<&Grant>) -> Self {
-        grant.map_or(Self::Anonymous, |grant| Self::Token(grant.fingerprint))
+    /// As the upstream of `endpoint` sees whoever is granted this.
+    pub(super) fn of(endpoint: &Endpoint, grant: Option<&Grant>) -> Self {
+        match grant {
+            Some(grant) if endpoint.auth != Credentials::None => Self::Token(grant.fingerprint),
+            _ => Self::Anonymous,
+        }
+    }
+
+    /// Its name in the cache.
+    pub(super) fn name(self) -> Arc<str> {
+        match self {
+            Self::Token(fingerprint) => token(fingerprint),
+            Self::Anonymous => "anonymous".into(),
+        }
     }
 }
 
@@ -65,8 +76,12 @@ fn user(grant: Option<&Grant>) -> Variant {
     if let Some(subject) = &grant.subject {
         return format!("sub:{subject}").into();
     }
+    token(grant.fingerprint)
+}
+
+fn token(fingerprint: Fingerprint) -> Arc<str> {
     let mut key = String::from("token:");
-    for byte in grant.fingerprint {
+    for byte in fingerprint {
         // Writing to a string cannot fail.
         let _ = write!(key, "{byte:02x}");
     }
