@@ -213,6 +213,11 @@ impl Cache {
         self.inner.marks.bump(self.inner.marks.of_uri(uri));
     }
 
+    /// The last change of `uri`, in the order of all changes.
+    pub fn generation(&self, uri: &str) -> u64 {
+        self.inner.marks.last(self.inner.marks.of_uri(uri))
+    }
+
     /// Now, in the order of changes; for [`Self::is_current`].
     pub fn stamp(&self) -> Stamp {
         self.inner.marks.stamp()

@@ -109,8 +109,8 @@ impl Gateway {
             Verb::Show | Verb::Update | Verb::Delete => resource.kind == ResourceKind::Item,
         };
         if !fits || !resource.endpoint.methods.contains(&call.verb) {
-            let message = "This endpoint has no such verb for this uri.";
-            return Err(failure::plain(ErrorCode::NoRoute, message));
+            let message = "The endpoint of this uri does not take this verb.";
+            return Err(failure::plain(ErrorCode::BadRequest, message));
         }
         Ok(resource)
     }

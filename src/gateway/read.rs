@@ -111,7 +111,7 @@ impl Gateway {
             return Err(seen.refusal());
         }
         let ttl = view.endpoint.access_ttl;
-        self.known().allow((asker, &view.uri), era, ttl);
+        self.known().allow((asker, &view.uri), &view.caller, era, ttl);
         Ok((!service).then_some(seen))
     }
 

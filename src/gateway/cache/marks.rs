@@ -50,6 +50,11 @@ impl Marks {
         Mark(self.hasher.hash_one(("group", origin, group)))
     }
 
+    /// When what `mark` names was last changed, in the order of all changes; it only grows.
+    pub(super) fn last(&self, mark: Mark) -> u64 {
+        self.cell(mark).load(Ordering::SeqCst)
+    }
+
     /// Now, in the order of changes.
     pub(super) fn stamp(&self) -> Stamp {
         Stamp(self.last.load(Ordering::SeqCst))

@@ -1,0 +1,270 @@
+//! Binding sessions: the node joins the stream for them, then the replica takes them in.
+//!
+//! Invariants: a session's interest stands at the node before anything is fetched for it; what a
+//! call has joined is left again unless the replica takes the session in.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::call::Reply;
+use super::read::{For, View};
+use super::replica::{self, Attach, Need, Settings};
+use super::seen::Seen;
+use super::{Gateway, failure};
+use crate::broker::HistoryQuery;
+use crate::channel::ChannelName;
+use crate::code::ErrorCode;
+use crate::node::Join;
+use crate::publication::Position;
+use crate::resource::{
+    Audience, Call, Failure, Origin, Realtime, Resource, ResourceKind, Success, Verb, VersionAt,
+};
+use crate::session_id::SessionId;
+
+/// Which uris the node was joined to, for whom. Bounded by what sessions may be on.
+#[derive(Debug, Default)]
+pub(super) struct Bindings(Mutex<HashMap<SessionId, HashSet<ChannelName>>>);
+
+impl Bindings {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, HashSet<ChannelName>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is new.
+    fn add(&self, session: SessionId, uri: &ChannelName) -> bool {
+        self.lock().entry(session).or_default().insert(uri.clone())
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&self, session: SessionId, uri: &ChannelName) -> bool {
+        let mut bindings = self.lock();
+        let Some(uris) = bindings.get_mut(&session) else {
+            return false;
+        };
+        let was = uris.remove(uri);
+        if uris.is_empty() {
+            bindings.remove(&session);
+        }
+        was
+    }
+}
+
+/// The node has been joined for a session. Dropped, it is left again.
+pub(super) struct Joined {
+    gateway: Weak<Gateway>,
+    origin: Origin,
+    uri: ChannelName,
+    caller: Arc<crate::resource::Caller>,
+    position: Option<Position>,
+    fresh: bool,
+    open: bool,
+}
+
+impl Joined {
+    /// What the replica is asked for `call`; `given`: a write has its answer already.
+    pub(super) fn attach(&self, call: &Call, given: Option<Success>) -> Attach {
+        let options = &call.options;
+        let reads = given.is_none();
+        let ask = replica::Ask {
+            data: reads && (call.verb != Verb::Bind || options.snapshot),
+            recover: options.recover.clone().filter(|_| reads),
+            rewind: if reads { options.rewind } else { 0 },
+            given,
+        };
+        Attach {
+            origin: self.origin,
+            call: call.id,
+            caller: Arc::clone(&self.caller),
+            ask,
+            position: self.position.clone(),
+            fresh: self.fresh,
+        }
+    }
+
+    /// The replica has taken over.
+    pub(super) fn keep(mut self) {
+        self.open = false;
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if self.open
+            && self.fresh
+            && let Some(gateway) = self.gateway.upgrade()
+        {
+            gateway.undo(self.origin, &self.uri);
+        }
+    }
+}
+
+impl Gateway {
+    /// `bind`, `index`, `show`.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        call: Call,
+        resource: &Resource,
+        origin: Origin,
+        reply: Reply,
+    ) {
+        let view = match View::of(resource, &call.caller) {
+            Ok(view) => view,
+            Err(failure) => return reply.refuse(failure),
+        };
+        let bare = call.verb == Verb::Bind;
+        if !bare && !(call.options.bind && resource.endpoint.autobind) {
+            let read = self.read_once(&view).await;
+            return reply.send(read, None);
+        }
+        let joined = match self.join(&view, origin).await {
+            Ok(joined) => joined,
+            Err(failure) => return reply.refuse(failure),
+        };
+        let stamp = self.cache().stamp();
+        let seen = match self.admit(&view).await {
+            Ok(seen) => seen,
+            Err(failure) => return reply.refuse(failure),
+        };
+        let in_hand = seen.map(|seen| self.in_hand().put(&view, (seen, stamp)));
+        let attach = joined.attach(&call, None);
+        let followed = self.followed(&view, resource);
+        reply.hand_over();
+        joined.keep();
+        self.replicas().attach(followed, attach);
+        drop(in_hand);
+    }
+
+    async fn read_once(self: &Arc<Self>, view: &View) -> Result<Success, Failure> {
+        let seen = match self.admit(view).await? {
+            Some(seen) => seen,
+            None => self.get(view, For::Known, Need::Current).await?,
+        };
+        seen.success()
+    }
+
+    /// Sees that the node hears of the uri's stream, and where that stands.
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        view: &View,
+        origin: Origin,
+    ) -> Result<Joined, Failure> {
+        let fresh = self.bindings().add(origin.session, &view.uri);
+        let mut joined = Joined {
+            gateway: Arc::downgrade(self),
+            origin,
+            uri: view.uri.clone(),
+            caller: Arc::clone(&view.caller),
+            position: None,
+            fresh,
+            // The node itself undoes what fails.
+            open: false,
+        };
+        let page = self.node().join(Join {
+            channel: view.uri.clone(),
+            worker: origin.worker,
+            fresh,
+            member: None,
+            max_members: 0,
+            query: HistoryQuery::default(),
+        });
+        match page.await {
+            Ok(page) => joined.position = page.position,
+            Err(error) => {
+                if fresh {
+                    self.bindings().remove(origin.session, &view.uri);
+                }
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "a uri could not be joined");
+                let message = "The uri cannot be joined at present.";
+                return Err(failure::unavailable(message, None));
+            }
+        }
+        joined.open = true;
+        Ok(joined)
+    }
+
+    /// A session for which the node was joined is not bound after all.
+    pub(super) fn undo(&self, origin: Origin, uri: &ChannelName) {
+        if !self.bindings().remove(origin.session, uri) {
+            return;
+        }
+        let (node, uri) = (Arc::clone(self.node()), uri.clone());
+        self.runtime().spawn(async move {
+            node.leave(origin.worker, uri, None).await;
+        });
+    }
+
+    /// The resource as its replica knows it.
+    pub(super) fn followed(&self, view: &View, resource: &Resource) -> Arc<replica::Resource> {
+        let endpoint = &view.endpoint;
+        let collection = view.kind == ResourceKind::Collection;
+        let query = resource.has_query();
+        let version = match &endpoint.version {
+            VersionAt::Body(pointer) => Some(pointer.clone()),
+            VersionAt::Header(_) | VersionAt::None => None,
+        };
+        let items = resource.clone();
+        Arc::new(replica::Resource {
+            uri: view.uri.clone(),
+            stream: resource.stream(),
+            variant: view.variant.clone(),
+            endpoint: Arc::clone(endpoint),
+            settings: Settings {
+                collection,
+                query,
+                shared: endpoint.audience == Audience::Shared,
+                ordered: endpoint.ordered,
+                realtime: !query || endpoint.realtime == Realtime::Refetch,
+                revalidate: endpoint.revalidate_every,
+                id: endpoint.id.clone(),
+                version,
+                item: Arc::new(move |id| items.item(id)),
+                bounds: self.config().bounds(),
+            },
+        })
+    }
+}
+
+/// What has just been fetched with the credentials of somebody who is about to be bound: his
+/// replica's first question is answered with it, unless something has changed since.
+#[derive(Debug, Default)]
+pub(super) struct InHand(Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>);
+
+type Place = (ChannelName, super::access::Variant, super::access::Asker);
+
+/// Kept for as long as this lives.
+pub(super) struct Held(Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>, Place);
+
+fn place(view: &View) -> Place {
+    (view.uri.clone(), view.variant.clone(), view.asker())
+}
+
+impl InHand {
+    fn put(&self, view: &View, what: (Seen, super::cache::Stamp)) -> Held {
+        let place = place(view);
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.insert(place.clone(), what);
+        Held(Arc::clone(&self.0), place)
+    }
+
+    /// What is there for the same asker.
+    pub(super) fn take(&self, view: &View) -> Option<(Seen, super::cache::Stamp)> {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.is_empty() {
+            return None;
+        }
+        table.remove(&place(view))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.remove(&self.1);
+    }
+}
+
+/// Refuses what is not to be.
+pub(super) fn gone() -> Failure {
+    failure::plain(ErrorCode::Internal, "The gateway is closing.")
+}

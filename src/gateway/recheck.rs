@@ -1,0 +1,257 @@
+//! Asking again whether those who are bound may be: on a new token, when what is known of their
+//! access has run out, when an operator says so, and after an endpoint has changed. Whoever is
+//! asked about is given nothing meanwhile; who may not stay is unbound and told nothing more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+
+use super::access::Asker;
+use super::call::Reply;
+use super::read::View;
+use super::replica::Bound;
+use super::{Gateway, failure};
+use crate::channel::{ChannelName, Pattern};
+use crate::code::ErrorCode;
+use crate::resource::{AccessRule, Audience, Call, Caller, Failure, Origin, Resource, Success};
+
+/// Checks of one [`Gateway::reaccess`] that are under way at a time.
+const AT_A_TIME: usize = 64;
+/// The waits before an upstream that fails is asked once more.
+const WAITS: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+
+/// Whose access is to be checked; all that is set must match.
+#[derive(Debug, Clone, Default)]
+pub struct Whose {
+    /// To uris that match.
+    pub uris: Option<Pattern>,
+    /// Of this subject.
+    pub subject: Option<Box<str>>,
+    /// On a token with this `jti`.
+    pub token_id: Option<Box<str>>,
+}
+
+impl Whose {
+    fn matches(&self, uri: &ChannelName, caller: &Caller) -> bool {
+        let grant = caller.grant.as_deref();
+        let is = |wanted: &Option<Box<str>>, has: Option<&Arc<str>>| match wanted {
+            None => true,
+            Some(wanted) => has.is_some_and(|has| **has == **wanted),
+        };
+        self.uris
+            .as_ref()
+            .is_none_or(|pattern| pattern.matches(uri.as_str()))
+            && is(&self.subject, grant.and_then(|grant| grant.subject.as_ref()))
+            && is(&self.token_id, grant.and_then(|grant| grant.token_id.as_ref()))
+    }
+}
+
+/// What became of checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// Sessions and uris that were checked.
+    pub rechecked: usize,
+    /// Those that are bound no longer.
+    pub removed: usize,
+}
+
+/// When the access of somebody who is bound to a stream runs out next. Bounded by the streams that
+/// somebody is bound to.
+#[derive(Debug, Default)]
+pub(super) struct Expiries(Mutex<HashMap<ChannelName, Instant>>);
+
+impl Expiries {
+    /// Somebody's access to `stream` runs out at `at`.
+    pub(super) fn note(&self, stream: &ChannelName, at: Instant) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = table.entry(stream.clone()).or_insert(at);
+        *known = at.min(*known);
+    }
+
+    /// Whether somebody's has run out; it is for the caller to note the next.
+    fn take_due(&self, stream: &ChannelName) -> bool {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = table.get(stream).is_some_and(|at| *at <= Instant::now());
+        if due {
+            table.remove(stream);
+        }
+        due
+    }
+}
+
+impl Gateway {
+    /// The session has another token: may it stay?
+    pub(super) async fn recheck(
+        self: &Arc<Self>,
+        call: &Call,
+        resource: &Resource,
+        origin: Origin,
+        reply: Reply,
+    ) {
+        if !self.replicas().hold(origin.session, &call.uri) {
+            return reply.send(Ok(Success::default()), None);
+        }
+        match self.may(resource, &call.caller).await {
+            Ok(view) => {
+                self.stay(origin, &view, resource);
+                reply.send(Ok(Success::default()), None);
+            }
+            Err(failure) => {
+                // The session says so itself, and leaves.
+                self.replicas().detach(origin.session, &call.uri);
+                reply.refuse(failure);
+            }
+        }
+    }
+
+    /// Checks the access of everyone that `whose` says, and waits until that is done.
+    pub async fn reaccess(self: &Arc<Self>, whose: &Whose) -> Checked {
+        self.known().forget(|uri, caller| whose.matches(uri, caller));
+        let bound = self.replicas().bound(|uri, caller| whose.matches(uri, caller));
+        self.check(bound).await
+    }
+
+    /// The endpoints have changed: who is bound to what is covered otherwise is checked.
+    pub async fn renewed(self: &Arc<Self>) -> Checked {
+        let routes = self.routes().load_full();
+        self.upstreams().retain(|name| routes.endpoint(name).is_some());
+        let all = self.replicas().bound(|_, _| true);
+        let changed = |one: &Bound| match routes.find(one.resource.uri.as_str()) {
+            Ok(Some(now)) => *now.endpoint != *one.resource.endpoint,
+            _ => true,
+        };
+        let changed: Vec<Bound> = all.into_iter().filter(changed).collect();
+        for one in &changed {
+            self.known().deny(asker(one), &one.resource.uri);
+            self.cache().bump(one.resource.stream.as_str());
+        }
+        self.check(changed).await
+    }
+
+    /// Holds those on `stream` whose access is not known any more, and asks about them.
+    pub(super) fn hold_expired(&self, stream: &ChannelName) {
+        if !self.expiries().take_due(stream) {
+            return;
+        }
+        let mut out: Vec<Bound> = Vec::new();
+        for one in self.replicas().bound_to(stream) {
+            if one.resource.endpoint.access != AccessRule::Upstream {
+                continue;
+            }
+            match self.known().until(asker(&one), &one.resource.uri) {
+                Some(until) => self.expiries().note(stream, until),
+                None => out.push(one),
+            }
+        }
+        if let Some(gateway) = self.me().filter(|_| !out.is_empty()) {
+            out.retain(|one| {
+                let (session, uri) = (one.origin.session, &one.resource.uri);
+                self.replicas().hold(session, uri)
+            });
+            self.runtime().spawn(async move { gateway.check(out).await });
+        }
+    }
+
+    /// Asks about these: once for each asker and uri.
+    async fn check(self: &Arc<Self>, bound: Vec<Bound>) -> Checked {
+        let rechecked = bound.len();
+        let mut groups: HashMap<(ChannelName, Asker), Vec<Bound>> = HashMap::new();
+        for one in bound {
+            self.replicas().hold(one.origin.session, &one.resource.uri);
+            let key = (one.resource.uri.clone(), asker(&one));
+            groups.entry(key).or_default().push(one);
+        }
+        let checks = groups.into_values().map(|group| self.check_group(group));
+        let removed = stream::iter(checks)
+            .buffer_unordered(AT_A_TIME)
+            .fold(0, |sum, removed| async move { sum + removed })
+            .await;
+        Checked { rechecked, removed }
+    }
+
+    /// Those of one asker on one uri; how many had to go.
+    async fn check_group(self: &Arc<Self>, group: Vec<Bound>) -> usize {
+        let Some(first) = group.first() else { return 0 };
+        let found = self.routes().load().find(first.resource.uri.as_str());
+        let resource = found.ok().flatten();
+        let Some(resource) = resource else {
+            let failure = failure::plain(ErrorCode::NoRoute, "No endpoint covers it any more.");
+            return self.expel(&group, &failure);
+        };
+        match self.may(&resource, &first.caller).await {
+            Ok(_) => {
+                for one in &group {
+                    // The same asker has the same claims, but not the same address.
+                    if let Ok(view) = View::of(&resource, &one.caller) {
+                        self.stay(one.origin, &view, &resource);
+                    }
+                }
+                0
+            }
+            Err(failure) => self.expel(&group, &failure),
+        }
+    }
+
+    fn expel(&self, group: &[Bound], failure: &Failure) -> usize {
+        for one in group {
+            let (session, uri) = (one.origin.session, &one.resource.uri);
+            self.replicas().deny(session, uri, failure);
+        }
+        group.len()
+    }
+
+    /// Whether `caller` may be bound to `resource`. An upstream that fails is asked again for a
+    /// while; then it has not said yes.
+    async fn may(
+        self: &Arc<Self>,
+        resource: &Resource,
+        caller: &Arc<Caller>,
+    ) -> Result<View, Failure> {
+        let view = View::of(resource, caller)?;
+        let mut waits = WAITS.into_iter();
+        loop {
+            self.node().hub().metrics().gateway.access_checks.inc();
+            let failure = match self.admit(&view).await {
+                Ok(_) => return Ok(view),
+                Err(failure) => failure,
+            };
+            let passing = matches!(
+                failure.code,
+                ErrorCode::Timeout
+                    | ErrorCode::Unavailable
+                    | ErrorCode::UpstreamError
+                    | ErrorCode::BadGateway
+                    | ErrorCode::RateLimited
+            );
+            match waits.next().filter(|_| passing) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(failure),
+            }
+        }
+    }
+
+    /// He may: in the replica that he belongs to now.
+    fn stay(&self, origin: Origin, view: &View, resource: &Resource) {
+        let caller = Arc::clone(&view.caller);
+        let here = self.followed(view, resource);
+        self.note_access(view, resource);
+        self.replicas().stay(origin, &here, caller);
+    }
+
+    /// Remembers when the access of somebody who is bound runs out.
+    pub(super) fn note_access(&self, view: &View, resource: &Resource) {
+        if let Some(until) = self.known().until(view.asker(), &view.uri) {
+            self.expiries().note(&resource.stream(), until);
+        }
+    }
+}
+
+fn asker(one: &Bound) -> Asker {
+    Asker::of(&one.resource.endpoint, one.caller.grant.as_deref())
+}
