@@ -68,7 +68,10 @@ impl Gateway {
         for (name, value) in given {
             if let Some(value) = value {
                 let value = HeaderValue::try_from(&**value).map_err(|_| {
-                    failure::plain(ErrorCode::BadRequest, "an option cannot be sent as a header")
+                    failure::plain(
+                        ErrorCode::BadRequest,
+                        "an option cannot be sent as a header",
+                    )
                 })?;
                 headers.insert(name, value);
             }
@@ -108,9 +111,10 @@ impl Gateway {
                 ErrorCode::Forbidden,
                 "The token's subject cannot be shown to the upstream.",
             ),
-            NoCredentials::Sign => {
-                failure::plain(ErrorCode::Internal, "No token could be made for the upstream.")
-            }
+            NoCredentials::Sign => failure::plain(
+                ErrorCode::Internal,
+                "No token could be made for the upstream.",
+            ),
         })
     }
 }

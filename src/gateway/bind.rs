@@ -218,7 +218,8 @@ impl Gateway {
                 revalidate: endpoint.revalidate_every,
                 id: endpoint.id.clone(),
                 version,
-                item: Arc::new(move |id| items.item(id)),
+                item: collection
+                    .then(|| Arc::new(move |id: &str| items.item(id)) as replica::ItemUri),
                 bounds: self.config().bounds(),
             },
         })
@@ -233,7 +234,10 @@ pub(super) struct InHand(Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>
 type Place = (ChannelName, super::access::Variant, super::access::Asker);
 
 /// Kept for as long as this lives.
-pub(super) struct Held(Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>, Place);
+pub(super) struct Held(
+    Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>,
+    Place,
+);
 
 fn place(view: &View) -> Place {
     (view.uri.clone(), view.variant.clone(), view.asker())

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::upstream;
+use super::replica::Bounds;
+use super::{cache, upstream};
 
 /// The gateway's settings (`[gateway]`).
 #[derive(Debug, Clone)]
@@ -56,6 +57,30 @@ impl Default for Config {
             refetch_debounce: Duration::from_millis(50),
             refetch_spacing: Duration::from_millis(100),
             max_endpoints: 1_000,
+        }
+    }
+}
+
+impl Config {
+    /// The cache's part.
+    pub(super) fn cache(&self) -> cache::Config {
+        cache::Config {
+            bytes: self.cache_bytes as u64,
+            entry_bytes: self.cache_entry_bytes,
+            max_waiting: self.max_waiting,
+        }
+    }
+
+    /// The replicas' part.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            debounce: self.refetch_debounce,
+            spacing: self.refetch_spacing,
+            ring: self.history_size,
+            ring_bytes: self.history_bytes,
+            ring_ttl: self.history_ttl,
+            body: self.index_bytes,
+            ..Bounds::default()
         }
     }
 }

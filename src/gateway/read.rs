@@ -53,7 +53,9 @@ impl View {
                 let message = "This uri needs a token.";
                 return Err(failure::plain(ErrorCode::Unauthenticated, message));
             };
-            let claims = grant.claims().map(|claims| serde_json::from_str(claims.get()));
+            let claims = grant
+                .claims()
+                .map(|claims| serde_json::from_str(claims.get()));
             claims.and_then(Result::ok).unwrap_or(Value::Null)
         } else {
             Value::Null
@@ -62,7 +64,9 @@ impl View {
         if let AccessRule::Claims(expression) = &endpoint.access
             && !access::holds(expression, &claims, |name| resource.param(name))
         {
-            return Err(forbidden("Your token's claims do not give access to this uri."));
+            return Err(forbidden(
+                "Your token's claims do not give access to this uri.",
+            ));
         }
         let variant = access::variant(&endpoint.audience, grant, Some(&claims));
         let missing = || forbidden("Your token lacks a claim that says whose data this is.");
@@ -102,16 +106,29 @@ impl Gateway {
         let era = self.known().era();
         let service = matches!(view.endpoint.fetch_as, FetchAs::Service(_));
         let seen = if service {
-            self.look(view).await?
+            self.look(view).await
         } else {
-            self.get(view, For::Unknown, Need::Current).await?
+            self.get(view, For::Unknown, Need::Current).await
         };
+        let checks = &self.node().hub().metrics().gateway;
+        let seen = match seen {
+            Err(failure) => {
+                checks.count_access("failed");
+                return Err(failure);
+            }
+            Ok(seen) => seen,
+        };
+        checks.count_access(match seen.status.is_success() {
+            true => "allowed",
+            false => "denied",
+        });
         if !seen.status.is_success() {
             self.known().deny(asker, &view.uri);
             return Err(seen.refusal());
         }
         let ttl = view.endpoint.access_ttl;
-        self.known().allow((asker, &view.uri), &view.caller, era, ttl);
+        self.known()
+            .allow((asker, &view.uri), &view.caller, era, ttl);
         Ok((!service).then_some(seen))
     }
 

@@ -11,11 +11,11 @@ use futures_util::{StreamExt, stream};
 use super::access::Asker;
 use super::call::Reply;
 use super::read::View;
-use super::replica::Bound;
+use super::unbound::Bound;
 use super::{Gateway, failure};
 use crate::channel::{ChannelName, Pattern};
 use crate::code::ErrorCode;
-use crate::resource::{AccessRule, Audience, Call, Caller, Failure, Origin, Resource, Success};
+use crate::resource::{AccessRule, Call, Caller, Failure, Origin, Resource, Success};
 
 /// Checks of one [`Gateway::reaccess`] that are under way at a time.
 const AT_A_TIME: usize = 64;
@@ -47,8 +47,14 @@ impl Whose {
         self.uris
             .as_ref()
             .is_none_or(|pattern| pattern.matches(uri.as_str()))
-            && is(&self.subject, grant.and_then(|grant| grant.subject.as_ref()))
-            && is(&self.token_id, grant.and_then(|grant| grant.token_id.as_ref()))
+            && is(
+                &self.subject,
+                grant.and_then(|grant| grant.subject.as_ref()),
+            )
+            && is(
+                &self.token_id,
+                grant.and_then(|grant| grant.token_id.as_ref()),
+            )
     }
 }
 
@@ -112,15 +118,19 @@ impl Gateway {
 
     /// Checks the access of everyone that `whose` says, and waits until that is done.
     pub async fn reaccess(self: &Arc<Self>, whose: &Whose) -> Checked {
-        self.known().forget(|uri, caller| whose.matches(uri, caller));
-        let bound = self.replicas().bound(|uri, caller| whose.matches(uri, caller));
+        self.known()
+            .forget(|uri, caller| whose.matches(uri, caller));
+        let bound = self
+            .replicas()
+            .bound(|uri, caller| whose.matches(uri, caller));
         self.check(bound).await
     }
 
     /// The endpoints have changed: who is bound to what is covered otherwise is checked.
     pub async fn renewed(self: &Arc<Self>) -> Checked {
         let routes = self.routes().load_full();
-        self.upstreams().retain(|name| routes.endpoint(name).is_some());
+        self.upstreams()
+            .retain(|name| routes.endpoint(name).is_some());
         let all = self.replicas().bound(|_, _| true);
         let changed = |one: &Bound| match routes.find(one.resource.uri.as_str()) {
             Ok(Some(now)) => *now.endpoint != *one.resource.endpoint,
@@ -154,7 +164,8 @@ impl Gateway {
                 let (session, uri) = (one.origin.session, &one.resource.uri);
                 self.replicas().hold(session, uri)
             });
-            self.runtime().spawn(async move { gateway.check(out).await });
+            self.runtime()
+                .spawn(async move { gateway.check(out).await });
         }
     }
 
@@ -216,7 +227,6 @@ impl Gateway {
         let view = View::of(resource, caller)?;
         let mut waits = WAITS.into_iter();
         loop {
-            self.node().hub().metrics().gateway.access_checks.inc();
             let failure = match self.admit(&view).await {
                 Ok(_) => return Ok(view),
                 Err(failure) => failure,

@@ -78,7 +78,10 @@ impl Gateway {
         let told = endpoint.publish != Publisher::Service;
         let expecting = match success {
             Err(failure) => Expecting::Reply(reply, Err(failure)),
-            Ok(success) => self.expecting(&call, &written, success, (origin, reply)).await,
+            Ok(success) => {
+                self.expecting(&call, &written, success, (origin, reply))
+                    .await
+            }
         };
         if written.verb == Verb::Create || !told {
             self.fulfil(expecting);
@@ -120,7 +123,10 @@ impl Gateway {
             }
             Err(failure) => {
                 // The write has been done: that it binds nobody is no reason to say otherwise.
-                tracing::warn!(code = failure.code.name(), "a write could not bind its writer");
+                tracing::warn!(
+                    code = failure.code.name(),
+                    "a write could not bind its writer"
+                );
                 Expecting::Reply(reply, Ok(success))
             }
         }

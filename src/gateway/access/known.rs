@@ -81,7 +81,7 @@ impl Known {
         self.era.fetch_add(1, Ordering::SeqCst);
         for (key, allowed) in &self.allowed {
             if which(&key.1, &allowed.whose) {
-                self.allowed.invalidate(&key);
+                self.allowed.invalidate(&*key);
             }
         }
     }

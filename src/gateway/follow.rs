@@ -1,0 +1,77 @@
+//! What replicas ask of the gateway: the resource again, with the credentials of somebody who is
+//! bound.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::Gateway;
+use super::read::{For, View};
+use super::replica::{Fetched, Fetcher, Need, Request, Resource, Snapshot};
+use super::seen::Seen;
+use super::{bind, failure};
+use crate::resource::{Endpoint, FetchAs, ResourceKind};
+
+impl Fetcher for Gateway {
+    fn generation(&self, resource: &Resource) -> u64 {
+        self.cache().generation(resource.stream.as_str())
+    }
+
+    fn fetch(&self, request: Request) -> Pin<Box<dyn Future<Output = Fetched> + Send>> {
+        match self.me() {
+            Some(gateway) => Box::pin(async move { gateway.follow(request).await }),
+            None => Box::pin(ready(Fetched::Failed(bind::gone()))),
+        }
+    }
+}
+
+impl Gateway {
+    async fn follow(self: Arc<Self>, request: Request) -> Fetched {
+        let Request {
+            resource,
+            caller,
+            generation: _,
+            need,
+        } = request;
+        let kind = match resource.settings.collection {
+            true => ResourceKind::Collection,
+            false => ResourceKind::Item,
+        };
+        let view = View {
+            uri: resource.uri.clone(),
+            endpoint: Arc::clone(&resource.endpoint),
+            kind,
+            variant: resource.variant.clone(),
+            caller,
+        };
+        let in_hand = self.in_hand().take(&view).filter(|(_, asked)| {
+            need == Need::Current && self.cache().is_current(view.uri.as_str(), *asked)
+        });
+        if let Some((seen, _)) = in_hand {
+            return told(&view.endpoint, &seen);
+        }
+        // The cache itself gives nothing that was asked for before the last change.
+        match self.get(&view, For::Known, need).await {
+            Ok(seen) => told(&view.endpoint, &seen),
+            Err(failure) => Fetched::Failed(failure),
+        }
+    }
+}
+
+fn told(endpoint: &Endpoint, seen: &Seen) -> Fetched {
+    let service = matches!(endpoint.fetch_as, FetchAs::Service(_));
+    match seen.status.as_u16() {
+        200..=299 => match &seen.json {
+            Some(json) => Fetched::Snapshot(Snapshot {
+                code: seen.status.as_u16(),
+                body: json.clone(),
+                etag: seen.etag(),
+                version: seen.version,
+            }),
+            None => Fetched::Failed(failure::bad_answer("the upstream's answer is no JSON")),
+        },
+        404 | 410 => Fetched::Gone(seen.refusal()),
+        401 | 403 if !service => Fetched::Denied(seen.refusal()),
+        _ => Fetched::Failed(seen.refusal()),
+    }
+}
