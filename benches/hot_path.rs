@@ -195,7 +195,14 @@ fn decode(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode a command");
     for (name, text) in [("subscribe", subscribe), ("publish", publish)] {
         group.bench_function(name, |b| {
-            b.iter(|| protocol::decode(Encoding::Json, Message::Text(black_box(text))).is_ok());
+            b.iter(|| {
+                protocol::decode(
+                    Encoding::Json,
+                    Message::Text(black_box(text)),
+                    &mut String::new(),
+                )
+                .is_ok()
+            });
         });
     }
     group.finish();

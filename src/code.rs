@@ -89,7 +89,7 @@ pub enum CloseCode {
     Normal,
     ProtocolError,
     WrongKind,
-    BadUtf8,
+    BadPayload,
     Policy,
     TooBig,
     BadFrame,
@@ -119,7 +119,7 @@ impl CloseCode {
         Self::Normal,
         Self::ProtocolError,
         Self::WrongKind,
-        Self::BadUtf8,
+        Self::BadPayload,
         Self::Policy,
         Self::TooBig,
         Self::BadFrame,
@@ -142,7 +142,7 @@ impl CloseCode {
             Self::Normal => (1000, ""),
             Self::ProtocolError => (1002, "protocol_error"),
             Self::WrongKind => (1003, "wrong_frame_kind"),
-            Self::BadUtf8 => (1007, "bad_utf8"),
+            Self::BadPayload => (1007, "bad_payload"),
             Self::Policy => (1008, "flood"),
             Self::TooBig => (1009, "too_big"),
             Self::BadFrame => (4000, "bad_frame"),
@@ -178,7 +178,7 @@ impl CloseCode {
             Self::Normal
             | Self::ProtocolError
             | Self::WrongKind
-            | Self::BadUtf8
+            | Self::BadPayload
             | Self::Policy
             | Self::TooBig => self.wire(),
         }

@@ -106,7 +106,7 @@ impl Default for Config {
             allowed_origins: Origins::default(),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
-            encodings: vec![Encoding::Json],
+            encodings: Encoding::ALL.to_vec(),
             max_frame_bytes: 65_536,
             ping_interval: Duration::from_secs(25),
             auth_deadline: Duration::from_secs(10),

@@ -9,8 +9,10 @@ pub mod deflate;
 mod event;
 pub mod frame;
 mod json;
+mod msgpack;
 pub mod options;
 pub mod pusher;
+mod sink;
 
 pub use command::{Command, Fault, RequestId};
 pub use event::{
@@ -41,6 +43,12 @@ pub struct Wire {
 pub enum Encoding {
     /// `pogo.v1.json`
     Json,
+    /// `pogo.v1.cjson`: the envelope's keys and the commands are letters.
+    CompactJson,
+    /// `pogo.v1.msgpack`: binary messages.
+    MsgPack,
+    /// `pogo.v1.cmsgpack`: both.
+    CompactMsgPack,
     /// Pusher's protocol. No subprotocol selects it: sessions at `/app/…` speak it.
     Pusher,
 }
@@ -66,30 +74,46 @@ pub enum Message<'a> {
 
 impl Wire {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 2 * Self::FORMS;
+    /// How many there are that are not compressed: Pusher's pushes name a channel by one key only.
+    const FORMS: usize = 2 * Encoding::ALL.len() + 1;
 
     /// A number below [`Self::COUNT`].
     pub const fn index(self) -> usize {
-        let form = match (self.encoding, self.spelling) {
-            (Encoding::Json, Spelling::Channel) => 0,
-            (Encoding::Json, Spelling::Uri) => 1,
-            // Its pushes name a channel by one key only.
-            (Encoding::Pusher, _) => 2,
+        let form = match self.encoding {
+            Encoding::Json => self.spelling as usize,
+            Encoding::CompactJson => 2 + self.spelling as usize,
+            Encoding::MsgPack => 4 + self.spelling as usize,
+            Encoding::CompactMsgPack => 6 + self.spelling as usize,
+            Encoding::Pusher => 8,
         };
-        form + 3 * self.deflate as usize
+        form + Self::FORMS * self.deflate as usize
     }
 }
 
 impl Encoding {
     /// Every encoding that a subprotocol selects, the default first.
-    pub const ALL: [Self; 1] = [Self::Json];
+    pub const ALL: [Self; 4] = [
+        Self::Json,
+        Self::CompactJson,
+        Self::MsgPack,
+        Self::CompactMsgPack,
+    ];
 
     /// The subprotocol that selects it, which is also its name in lists and metrics.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::Json => "pogo.v1.json",
+            Self::CompactJson => "pogo.v1.cjson",
+            Self::MsgPack => "pogo.v1.msgpack",
+            Self::CompactMsgPack => "pogo.v1.cmsgpack",
             Self::Pusher => "pusher",
         }
+    }
+
+    /// Whether the envelope is shortened.
+    const fn is_compact(self) -> bool {
+        matches!(self, Self::CompactJson | Self::CompactMsgPack)
     }
 
     /// The encoding that `subprotocol` selects.
@@ -110,24 +134,40 @@ impl Spelling {
     }
 }
 
-/// Decodes one message of a native client.
+/// Decodes one message of a native client. A binary one is written as JSON text into `scratch`
+/// first, of which the command borrows then.
 ///
 /// # Errors
-/// The code to close with: the wrong kind of frame, or no command at all.
-pub fn decode(encoding: Encoding, message: Message<'_>) -> Result<Command<'_>, CloseCode> {
-    match (encoding, message) {
-        (Encoding::Json, Message::Text(text)) => json::decode(text).ok_or(CloseCode::BadFrame),
-        (Encoding::Json, Message::Binary(_)) => Err(CloseCode::WrongKind),
+/// The code to close with: the wrong kind of frame, MessagePack that is none, or no command at
+/// all.
+pub fn decode<'a>(
+    encoding: Encoding,
+    message: Message<'a>,
+    scratch: &'a mut String,
+) -> Result<Command<'a>, CloseCode> {
+    let compact = encoding.is_compact();
+    let text = match (encoding, message) {
         // Its frames are no commands: see `pusher::decode`.
-        (Encoding::Pusher, _) => Err(CloseCode::BadFrame),
-    }
+        (Encoding::Pusher, _) => return Err(CloseCode::BadFrame),
+        (Encoding::Json | Encoding::CompactJson, Message::Text(text)) => text,
+        (Encoding::MsgPack | Encoding::CompactMsgPack, Message::Binary(bytes)) => {
+            *scratch = msgpack::to_json(bytes, sink::Key::Data.text(compact))
+                .ok_or(CloseCode::BadPayload)?;
+            scratch
+        }
+        _ => return Err(CloseCode::WrongKind),
+    };
+    json::decode(text, compact).ok_or(CloseCode::BadFrame)
 }
 
 /// The whole WebSocket frame of an event of the native protocol.
 pub fn encode(encoding: Encoding, event: &Event<'_>) -> Bytes {
     match encoding {
         // No Pusher session has native events: see `pusher::encode`.
-        Encoding::Json | Encoding::Pusher => json::encode(event),
+        Encoding::Json | Encoding::Pusher => json::encode::<false>(event),
+        Encoding::CompactJson => json::encode::<true>(event),
+        Encoding::MsgPack => msgpack::encode(event, false),
+        Encoding::CompactMsgPack => msgpack::encode(event, true),
     }
 }
 
@@ -152,3 +192,6 @@ pub fn encode_publication(wire: Wire, publication: &Publication) -> Bytes {
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

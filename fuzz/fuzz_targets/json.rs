@@ -8,7 +8,8 @@ use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let Ok(command) = decode(Encoding::Json, Message::Text(text)) else { return };
+    let mut scratch = String::new();
+    let Ok(command) = decode(Encoding::Json, Message::Text(text), &mut scratch) else { return };
     let _ = options::Subscribe::parse(command.options);
     let _ = options::SubscribeMany::parse(command.options);
     let _ = options::History::parse(command.options);

@@ -302,7 +302,6 @@ fn what_comes_later_is_refused_when_it_is_used() {
         "pogo.toml:3:1: broker.kind: redis is not available in this version",
         "pogo.toml:4:1: broker.url: is not available in this version: it belongs to a broker other \
          than memory",
-        "pogo.toml:6:1: edge.encodings: msgpack is not available in this version",
     ] {
         assert!(refused.contains(line), "{line} is missing in\n{refused}");
     }

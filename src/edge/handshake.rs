@@ -149,7 +149,10 @@ struct Offer {
 
 impl Offer {
     fn read(headers: &HeaderMap, config: &Config) -> Result<Self, Refusal> {
-        let default = config.encodings.first().copied().unwrap_or(Encoding::Json);
+        let first = config.encodings.first().copied();
+        let default = first
+            .filter(|_| !config.encodings.contains(&Encoding::Json))
+            .unwrap_or(Encoding::Json);
         let mut offer = Self {
             encoding: default,
             subprotocol: None,

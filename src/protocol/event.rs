@@ -1,6 +1,8 @@
 //! What a session is told, whatever the encoding: pushes, replies and the server's own events.
 //! Data is raw JSON text, everything else is typed.
 
+mod write;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -12,7 +12,7 @@ mod partial;
 mod server;
 mod write;
 
-pub use header::{FrameHeader, Opcode, header};
+pub use header::{FrameHeader, MAX_SERVER_HEADER, Opcode, header};
 pub use mask::unmask;
 pub use server::{Outgoing, ServerFrames, Unknown, put_client_frame};
 pub use write::{
@@ -270,7 +270,7 @@ fn incoming(head: Header, payload: &[u8]) -> Result<Incoming<'_>, CloseCode> {
         }),
         Opcode::Text => match std::str::from_utf8(payload) {
             Ok(text) => Ok(Incoming::Text(text)),
-            Err(_) => Err(CloseCode::BadUtf8),
+            Err(_) => Err(CloseCode::BadPayload),
         },
         Opcode::Binary | Opcode::Continuation => Ok(Incoming::Binary(payload)),
         Opcode::Ping => Ok(Incoming::Ping(payload)),
@@ -295,7 +295,7 @@ fn close(payload: &[u8]) -> Result<Option<u16>, CloseCode> {
     }
     match std::str::from_utf8(reason) {
         Ok(_) => Ok(Some(number)),
-        Err(_) => Err(CloseCode::BadUtf8),
+        Err(_) => Err(CloseCode::BadPayload),
     }
 }
 

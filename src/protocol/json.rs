@@ -1,4 +1,4 @@
-//! `pogo.v1.json`: one JSON object a text frame.
+//! `pogo.v1.json` and `pogo.v1.cjson`: one JSON object a text frame.
 //!
 //! An object is scanned once for the spans of its known keys; only short strings are decoded
 //! after that, and one without escapes is borrowed. Nothing recurses, so nesting is harmless.
@@ -16,16 +16,32 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::command::{Command, Fault, RequestId};
+use super::sink::{Key, LETTERS, MARK};
 
-const KEYS: [&str; 7] = [
-    "id", "event", "channel", "uri", "channels", "data", "options",
-];
+const fn keys(compact: bool) -> [&'static str; 7] {
+    [
+        Key::Id.text(compact),
+        Key::Event.text(compact),
+        Key::Channel.text(compact),
+        Key::Uri.text(compact),
+        "channels",
+        Key::Data.text(compact),
+        Key::Options.text(compact),
+    ]
+}
 
-/// Decodes a command; `None` if the text is no object with an `event`.
-pub(super) fn decode(message: &str) -> Option<Command<'_>> {
-    let [id, event, channel, uri, channels, data, options] = fields(message, KEYS)?;
-    let event = event.and_then(string)?;
+/// Decodes a command, its envelope in full or `compact`; `None` if the text is no object with an
+/// event.
+pub(super) fn decode(message: &str, compact: bool) -> Option<Command<'_>> {
+    let [id, event, channel, uri, channels, data, options] = fields(message, keys(compact))?;
+    let mut event = event.and_then(string)?;
     let mut fault = None;
+    if compact {
+        match name(&event) {
+            Some(name) => event = name,
+            None => fault = Some(EVENT),
+        }
+    }
     let id = typed(
         id,
         request_id,
@@ -50,6 +66,19 @@ pub(super) fn decode(message: &str) -> Option<Command<'_>> {
         data,
         options,
         fault,
+    })
+}
+
+const EVENT: Fault = Fault("an event is a letter of the table or starts with `:`");
+
+/// The event that a compact message names.
+fn name<'a>(event: &Cow<'a, str>) -> Option<Cow<'a, str>> {
+    if let Some((name, _)) = LETTERS.iter().find(|(_, letter)| letter == event) {
+        return Some(Cow::Borrowed(name));
+    }
+    Some(match event {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(MARK)?),
+        Cow::Owned(text) => Cow::Owned(text.strip_prefix(MARK)?.to_owned()),
     })
 }
 

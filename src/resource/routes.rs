@@ -70,7 +70,10 @@ impl Routes {
         for (number, endpoint) in endpoints.into_iter().enumerate() {
             let before = errors.len();
             validate(&endpoint, &mut errors);
-            if routes.iter().any(|other| other.endpoint.name == endpoint.name) {
+            if routes
+                .iter()
+                .any(|other| other.endpoint.name == endpoint.name)
+            {
                 let reason = "another endpoint has this name";
                 errors.push(EndpointError::new(&endpoint, "name", reason));
             }

@@ -3,6 +3,7 @@
 
 mod client;
 mod control;
+mod encoding;
 pub mod fallback;
 mod hooks;
 pub mod http;
@@ -14,6 +15,7 @@ mod token;
 
 pub use client::{Client, Connect};
 pub use control::{Control, publish_request};
+pub use encoding::Codec;
 pub use hooks::{Hook, HookReceiver, signature};
 pub use pusher::Pusher;
 pub use server::{TestServer, http_get};

@@ -71,16 +71,10 @@ fn encodings(section: &Reader<'_>) -> Vec<Encoding> {
     if names.is_empty() {
         section.refuse("encodings", "the list is empty: clients need one");
     }
-    let known = names.iter().filter_map(|name| match name.as_str() {
-        "json" => Some(Encoding::Json),
-        other => {
-            section.refuse(
-                "encodings",
-                format!("{other} is not available in this version"),
-            );
-            None
-        }
-    });
+    // The table refuses every other name.
+    let known = names
+        .iter()
+        .filter_map(|name| Encoding::of_subprotocol(&format!("pogo.v1.{name}")));
     known.collect()
 }
 

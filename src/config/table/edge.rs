@@ -63,8 +63,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "edge.encodings",
         Kind::List(&Kind::Choice(&["json", "cjson", "msgpack", "cmsgpack"])),
-        "json",
-        "Encodings that are offered, the default first. This version has json",
+        "json, cjson, msgpack, cmsgpack",
+        "Encodings that are offered. A client that asks for none gets json, or else the first",
     ),
     setting(
         "edge.max_frame_bytes",

@@ -120,7 +120,7 @@ fn origins_and_subprotocols_must_fit() {
         ),
         (&[("origin", "null")], 403),
         (&[("sec-websocket-protocol", "graphql-ws, soap")], 400),
-        (&[("sec-websocket-protocol", "pogo.v1.msgpack")], 400),
+        (&[("sec-websocket-protocol", "pogo.v2.json")], 400),
         (&[("sec-websocket-protocol", "pogo.v1.json")], 101),
     ] {
         assert_eq!(status(&head("/", extra)), expected, "{extra:?}");
@@ -186,6 +186,29 @@ fn subprotocols_choose_the_encoding_and_may_carry_a_token() {
         (None, "ambiguous".to_owned())
     );
     assert_eq!(offer(&["pogo.bearer."]), (None, "readable ".to_owned()));
+}
+
+#[test]
+fn each_encoding_is_chosen_where_it_is_offered() {
+    for encoding in Encoding::ALL {
+        let name = encoding.subprotocol();
+        assert_eq!(offer(&[name]).0, Some(name));
+        assert_eq!(offer(&["soap", name, "pogo.v1.json"]).0, Some(name));
+    }
+    let chosen = |encodings: &[Encoding], offers: &[(&str, &str)]| {
+        let config = Config {
+            encodings: encodings.to_vec(),
+            ..config()
+        };
+        let handshake = examine(&head("/", offers), &config, &Origins::Same);
+        handshake.ok().map(|handshake| handshake.encoding)
+    };
+    let (json, packed) = (Encoding::Json, Encoding::MsgPack);
+    assert_eq!(chosen(&[packed, json], &[]), Some(json));
+    assert_eq!(chosen(&[packed], &[]), Some(packed), "there is no other");
+    let offer = [("sec-websocket-protocol", "pogo.v1.msgpack")];
+    assert_eq!(chosen(&[packed], &offer), Some(packed));
+    assert_eq!(chosen(&[json], &offer), None);
 }
 
 #[test]

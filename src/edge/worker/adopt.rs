@@ -255,7 +255,7 @@ fn opening(
 fn number(code: CloseCode, encoding: Encoding) -> (u16, &'static str) {
     match encoding {
         Encoding::Pusher => code.pusher(),
-        Encoding::Json => code.wire(),
+        _ => code.wire(),
     }
 }
 
@@ -270,7 +270,7 @@ fn drops_queue(code: CloseCode) -> bool {
         CloseCode::Normal
         | CloseCode::ProtocolError
         | CloseCode::WrongKind
-        | CloseCode::BadUtf8
+        | CloseCode::BadPayload
         | CloseCode::Policy
         | CloseCode::TooBig
         | CloseCode::BadFrame

@@ -49,12 +49,12 @@ impl Inflater {
     ///
     /// # Errors
     /// [`CloseCode::TooBig`] as soon as it goes beyond the cap; [`CloseCode::ProtocolError`]: it
-    /// is no whole compressed message; [`CloseCode::BadUtf8`].
+    /// is no whole compressed message; [`CloseCode::BadPayload`].
     pub fn message(&mut self, is_text: bool, bytes: &[u8]) -> Result<Message<'_>, CloseCode> {
         let bytes = self.inflate(bytes)?;
         if is_text {
             let text = std::str::from_utf8(bytes);
-            text.map(Message::Text).map_err(|_| CloseCode::BadUtf8)
+            text.map(Message::Text).map_err(|_| CloseCode::BadPayload)
         } else {
             Ok(Message::Binary(bytes))
         }

@@ -170,7 +170,7 @@ fn what_is_no_whole_message_is_1002() {
 #[test]
 fn text_is_checked_once_it_is_inflated() {
     let bad = stored(b"a\xff");
-    assert_eq!(text(&bad), Err(CloseCode::BadUtf8));
+    assert_eq!(text(&bad), Err(CloseCode::BadPayload));
     let message = inflater().message(false, &bad).map(|message| {
         assert!(matches!(message, Message::Binary(b"a\xff")));
     });

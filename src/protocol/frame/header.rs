@@ -7,6 +7,8 @@ use crate::code::CloseCode;
 
 /// The longest header from a client: 2 bytes, 8 of length, 4 of mask.
 pub(super) const MAX_CLIENT_HEADER: usize = 14;
+/// The longest header of a server's frame, which has no mask.
+pub const MAX_SERVER_HEADER: usize = 10;
 /// The longest payload of a control frame.
 pub(super) const MAX_CONTROL: usize = 125;
 
@@ -152,7 +154,7 @@ impl Deref for FrameHeader {
 
 /// The header of a final frame with a payload of `length` bytes.
 pub fn header(opcode: Opcode, length: usize) -> FrameHeader {
-    let mut bytes = [0; 10];
+    let mut bytes = [0; MAX_SERVER_HEADER];
     bytes[0] = 0x80 | opcode as u8;
     let used = if let Ok(short @ ..126) = u8::try_from(length) {
         bytes[1] = short;

@@ -167,7 +167,7 @@ impl Partial {
             Err(error) if error.error_len().is_none() && !is_last => {
                 self.checked += error.valid_up_to();
             }
-            Err(_) => return Err(CloseCode::BadUtf8),
+            Err(_) => return Err(CloseCode::BadPayload),
         }
         Ok(())
     }

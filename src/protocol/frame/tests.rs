@@ -218,7 +218,7 @@ fn close_frames() {
     ] {
         assert_eq!(close(bad, b"").1, Some(CloseCode::ProtocolError), "{bad}");
     }
-    assert_eq!(close(1000, b"\xff").1, Some(CloseCode::BadUtf8));
+    assert_eq!(close(1000, b"\xff").1, Some(CloseCode::BadPayload));
     assert_eq!(close(1000, &[b'x'; 123]).1, None);
 }
 
@@ -235,25 +235,25 @@ fn bad_utf8_is_1007_as_soon_as_it_is_seen() {
     for bytes in bad {
         assert_eq!(
             read(&raw(0x81, bytes)).1,
-            Some(CloseCode::BadUtf8),
+            Some(CloseCode::BadPayload),
             "{bytes:x?}"
         );
         let cut = [raw(0x01, &bytes[..1]), raw(0x80, &bytes[1..])].concat();
         assert_eq!(
             read(&cut).1,
-            Some(CloseCode::BadUtf8),
+            Some(CloseCode::BadPayload),
             "{bytes:x?} in two frames"
         );
     }
     assert_eq!(
         read(&raw(0x01, b"ok\xff")).1,
-        Some(CloseCode::BadUtf8),
+        Some(CloseCode::BadPayload),
         "in the first fragment"
     );
     let unfinished = &raw(0x81, b"ok\xff and much more")[..10];
     assert_eq!(
         read(unfinished).1,
-        Some(CloseCode::BadUtf8),
+        Some(CloseCode::BadPayload),
         "in an unfinished frame"
     );
     let euro = "€".as_bytes();

@@ -16,6 +16,12 @@ pub(in crate::protocol) trait Out {
     /// Appends UTF-8 as a JSON string.
     fn quoted(&mut self, text: &[u8]) {
         self.raw(b"\"");
+        self.escaped(text);
+        self.raw(b"\"");
+    }
+
+    /// Appends UTF-8 as the inside of a JSON string.
+    fn escaped(&mut self, text: &[u8]) {
         let mut rest = text;
         while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
             self.raw(&rest[..at]);
@@ -23,7 +29,6 @@ pub(in crate::protocol) trait Out {
             rest = &rest[at + 1..];
         }
         self.raw(rest);
-        self.raw(b"\"");
     }
 
     /// Appends the escape of `byte`, which [`needs_escape`].

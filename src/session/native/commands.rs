@@ -33,7 +33,8 @@ impl Session {
         if self.is_busy() || self.stage == Stage::Closed {
             return;
         }
-        let mut command = match protocol::decode(self.encoding, message) {
+        let mut scratch = String::new();
+        let mut command = match protocol::decode(self.encoding, message, &mut scratch) {
             Ok(command) => command,
             Err(code) => return self.close(code, out),
         };

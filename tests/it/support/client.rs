@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::PATIENCE;
+use super::{Codec, PATIENCE};
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -97,9 +97,11 @@ impl Connect {
             Ok((socket, response)) => {
                 let chosen = response.headers().get("sec-websocket-protocol");
                 let protocol = chosen.map(|chosen| chosen.to_str().unwrap().to_owned());
+                let codec = protocol.as_deref().map(Codec::of);
                 Ok(Client {
                     socket,
                     protocol,
+                    codec: codec.unwrap_or_default(),
                     waiting: VecDeque::new(),
                     next_id: 1,
                 })
@@ -130,6 +132,7 @@ pub struct Client {
     socket: WebSocketStream<TcpStream>,
     /// The subprotocol that the server chose.
     pub protocol: Option<String>,
+    codec: Codec,
     waiting: VecDeque<Value>,
     next_id: u64,
 }
@@ -160,7 +163,7 @@ impl Client {
     }
 
     pub async fn send(&mut self, command: &Value) {
-        self.send_raw(Message::text(command.to_string())).await;
+        self.send_raw(self.codec.write(command)).await;
     }
 
     pub async fn send_raw(&mut self, message: Message) {
@@ -273,9 +276,8 @@ impl Client {
         loop {
             let next = tokio::time::timeout_at(deadline, self.socket.next()).await;
             match next.expect("nothing comes") {
-                Some(Ok(Message::Text(text))) => {
-                    let frame = serde_json::from_str(&text);
-                    return Incoming::Frame(frame.unwrap_or_else(|_| panic!("no JSON: {text}")));
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    return Incoming::Frame(self.codec.read(&message));
                 }
                 Some(Ok(Message::Close(Some(close)))) => {
                     return Incoming::Closed(close.code.into(), close.reason.to_string());
@@ -283,7 +285,6 @@ impl Client {
                 Some(Ok(Message::Close(None))) => {
                     return Incoming::Closed(CloseCode::Status.into(), String::new());
                 }
-                Some(Ok(Message::Binary(_))) => panic!("a binary frame"),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Incoming::Closed(1006, "no close frame".into()),
             }

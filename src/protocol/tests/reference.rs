@@ -4,22 +4,24 @@ use serde_json::Value;
 
 use crate::code::CloseCode;
 use crate::protocol::frame::Limits;
-use crate::protocol::options;
+use crate::protocol::{json, options};
 
-const REFERENCE: &str = include_str!("../../../../docs/protocol.md");
+pub(super) const REFERENCE: &str = include_str!("../../../docs/protocol.md");
 
-/// The examples that start with `arrow`.
-fn examples(arrow: &str) -> impl Iterator<Item = &'static str> {
-    REFERENCE
-        .lines()
+/// The examples in `language` that start with `arrow`.
+pub(super) fn examples(language: &str, arrow: &str) -> impl Iterator<Item = &'static str> {
+    let blocks = REFERENCE.split("\n```").skip(1).step_by(2);
+    blocks
+        .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
+        .flat_map(str::lines)
         .filter_map(move |line| line.strip_prefix(arrow))
 }
 
 #[test]
 fn every_command_in_the_reference_is_one() {
     let mut seen = 0;
-    for text in examples("→ ") {
-        let command = super::command(text);
+    for text in examples("json", "→ ") {
+        let command = json::decode(text, false).expect(text);
         assert!(command.fault.is_none() && command.id.is_some(), "{text}");
         let read = match (&*command.event, &command.channels) {
             ("auth", _) => options::token(command.data).map(|_| ()),
@@ -36,7 +38,7 @@ fn every_command_in_the_reference_is_one() {
 #[test]
 fn every_frame_of_the_server_in_the_reference_is_json_of_its_shape() {
     let mut seen = 0;
-    for text in examples("← ") {
+    for text in examples("json", "← ") {
         let frame: Value = serde_json::from_str(text).expect(text);
         let is_push = frame["event"].is_string() && frame.get("data").is_some();
         let is_ok = frame["status"] == "ok" && !frame["id"].is_null();
