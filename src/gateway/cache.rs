@@ -25,8 +25,8 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CACHE_CONTROL, PRAGMA};
-use http::{HeaderMap, HeaderValue};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, PRAGMA};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use answer::{Ask, Body, BoxError, Content, Fetched, Got, How, clean};
 pub use entry::Entry;
@@ -61,6 +61,8 @@ pub struct Rules {
     pub origin: Box<str>,
     /// Whether its answers are everybody's.
     pub shared: bool,
+    /// The clients' headers that reach the upstream and that its answers may depend on.
+    pub selecting: Vec<HeaderName>,
     /// How long they are kept.
     pub settings: CacheSettings,
 }
@@ -74,6 +76,7 @@ impl Rules {
             endpoint: endpoint.name.as_ref().into(),
             origin: authority.map_or("", |authority| authority.as_str()).into(),
             shared: endpoint.audience == Audience::Shared,
+            selecting: vec![ACCEPT, ACCEPT_LANGUAGE, HeaderName::from_static("prefer")],
             settings: endpoint.cache,
         }
     }
@@ -99,9 +102,9 @@ pub struct Lookup {
 
 impl Lookup {
     /// GET of a canonical `uri` for those that share the key `variant`. `headers` are the client's
-    /// as far as they reach the upstream: the cache looks at `Accept`, `Accept-Encoding`,
-    /// `Accept-Language`, `Origin`, `Range`, `Cache-Control` and `Pragma`; with `Authorization`
-    /// among them a shared answer is kept only if it says so itself (RFC 9111, 3.5).
+    /// own: the cache looks at `Accept`, at [`Rules::selecting`], `Range`, `Cache-Control` and
+    /// `Pragma`; with `Authorization` among them a shared answer is kept only if it says so itself
+    /// (RFC 9111, 3.5).
     pub fn new(rules: Arc<Rules>, uri: ChannelName, variant: Arc<str>, headers: HeaderMap) -> Self {
         let key = Key {
             endpoint: rules.endpoint.clone(),

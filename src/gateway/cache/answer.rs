@@ -151,7 +151,7 @@ const OURS: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
     "surrogate-key",
-    "set-cookie2",
+    "surrogate-control",
 ];
 
 /// Takes out of an answer's headers what must not go on to a client: what is between two peers,

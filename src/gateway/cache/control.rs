@@ -30,6 +30,19 @@ impl Control {
         Self { directives }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.directives.is_empty()
+    }
+
+    /// Without the directives that name their addressee (`max-age=60;somebody`).
+    pub(super) fn for_all(mut self) -> Self {
+        self.directives.retain(|(key, value)| {
+            let texts = [Some(key), value.as_ref()];
+            !texts.into_iter().flatten().any(|text| text.contains(';'))
+        });
+        self
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.directives.iter().any(|(key, _)| key == name)
     }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, PRAGMA,
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    PRAGMA,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_cache_semantics::RequestLike;
 
 use super::control::{self, Control};
 use super::marks::{Mark, Marks, Stamp};
-use super::policy::{SELECTING, Terms, Times, joined, system};
+use super::policy::{Terms, Times, joined, system};
 use super::{How, Lookup, clean};
 use crate::clock::Now;
 
@@ -22,6 +22,15 @@ use crate::clock::Now;
 const OVERHEAD: usize = 1024;
 /// Most surrogate keys and groups of one answer; one with more is not kept.
 const MAX_TAGS: usize = 128;
+
+/// What a 304 leaves as it was.
+const DESCRIBES: [&str; 5] = [
+    "content-encoding",
+    "content-length",
+    "content-md5",
+    "content-range",
+    "etag",
+];
 
 /// A whole answer.
 pub struct Entry {
@@ -34,7 +43,8 @@ pub struct Entry {
     /// As they came, for what a 304 changes: surrogate keys are needed again.
     tags: Tags,
     terms: Option<Box<Terms>>,
-    selected: Vec<(u8, Option<Box<[u8]>>)>,
+    /// The client's headers that it depends on, as they were.
+    selected: Vec<(HeaderName, Option<Box<[u8]>>)>,
     stamp: Stamp,
     sent: Instant,
     came: Instant,
@@ -73,12 +83,7 @@ impl Entry {
         headers.remove(CONTENT_LENGTH);
         let vary = terms.iter().flat_map(|terms| &terms.vary);
         let selected = vary
-            .map(|at| {
-                (
-                    *at,
-                    joined(&birth.lookup.headers, &SELECTING[usize::from(*at)]),
-                )
-            })
+            .map(|name| (name.clone(), joined(&birth.lookup.headers, name)))
             .collect();
         Self {
             status,
@@ -156,7 +161,7 @@ impl Entry {
     pub(super) fn suits(&self, headers: &HeaderMap) -> bool {
         self.selected
             .iter()
-            .all(|(at, value)| joined(headers, &SELECTING[usize::from(*at)]) == *value)
+            .all(|(name, value)| joined(headers, name) == *value)
     }
 
     /// Whether one replaces the other.
@@ -225,19 +230,6 @@ impl Entry {
         (!conditions.is_empty()).then_some(conditions)
     }
 
-    /// Whether a 304 with `headers` speaks of this answer.
-    pub(super) fn is_meant(&self, headers: &HeaderMap) -> bool {
-        let bare = |value: &HeaderValue| {
-            let bytes = value.as_bytes();
-            bytes.strip_prefix(b"W/").unwrap_or(bytes).to_vec()
-        };
-        match (self.headers.get(ETAG), headers.get(ETAG)) {
-            (Some(ours), Some(theirs)) => bare(ours) == bare(theirs),
-            (None, Some(_)) => false,
-            (_, None) => true,
-        }
-    }
-
     /// Its headers as a 304 with `new` changes them.
     pub(super) fn updated(&self, new: &HeaderMap) -> HeaderMap {
         let mut headers = self.headers.clone();
@@ -246,14 +238,7 @@ impl Entry {
         }
         for name in new.keys() {
             // The body stays, and so does what describes it.
-            if [
-                CONTENT_LENGTH,
-                CONTENT_ENCODING,
-                CONTENT_RANGE,
-                CONTENT_TYPE,
-            ]
-            .contains(name)
-            {
+            if DESCRIBES.contains(&name.as_str()) {
                 continue;
             }
             headers.remove(name);

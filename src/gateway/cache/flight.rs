@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::marks::Stamp;
-use super::policy::{SELECTED, SELECTING, joined};
+use super::policy::joined;
 use super::{Entry, How, Key, Lookup};
 use crate::resource::Failure;
 
@@ -31,7 +31,7 @@ pub(super) enum Landed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Course {
     key: Key,
-    selecting: [Option<Box<[u8]>>; SELECTED],
+    selecting: Vec<Option<Box<[u8]>>>,
     asker: Option<Arc<str>>,
 }
 
@@ -39,7 +39,12 @@ impl Course {
     pub(super) fn of(lookup: &Lookup) -> Self {
         Self {
             key: lookup.key.clone(),
-            selecting: SELECTING.map(|name| joined(&lookup.headers, &name)),
+            selecting: lookup
+                .rules
+                .selecting
+                .iter()
+                .map(|name| joined(&lookup.headers, name))
+                .collect(),
             asker: lookup.asker.clone(),
         }
     }

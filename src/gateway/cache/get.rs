@@ -18,8 +18,8 @@ use crate::resource::Failure;
 
 impl Cache {
     /// The answer to `lookup`, by whatever way is right. `fetch` asks the upstream, with the
-    /// caller's credentials; it is called when that is needed, perhaps in a task of its own that
-    /// outlives the caller, and twice where a validation came to nothing.
+    /// caller's credentials; it is called at most once, perhaps in a task of its own that outlives
+    /// the caller.
     ///
     /// # Errors
     /// There is no answer: the fetch failed and nothing stale may be used, or too many wait.
@@ -231,18 +231,15 @@ impl Inner {
         let trip = Trip::begin(stamp, self.now());
         let asked = |stale: &Stale| stale.entry.conditions(stale.current);
         let conditions = previous.as_ref().and_then(asked);
-        let mut fetched = match conditions {
-            Some(conditions) => fetch(Ask::Validate(conditions)).await,
-            None => fetch(Ask::Whole).await,
-        };
-        if let (Ok(answer), Some(stale)) = (&fetched, &previous)
+        let ask = conditions.map_or(Ask::Whole, Ask::Validate);
+        let validates = matches!(ask, Ask::Validate(_));
+        let fetched = fetch(ask).await;
+        // It was asked about this one answer only: a 304 means no other, whatever tag it bears.
+        if let (Ok(answer), Some(stale), true) = (&fetched, &previous, validates)
             && answer.status == StatusCode::NOT_MODIFIED
         {
-            if stale.entry.is_meant(&answer.headers) {
-                let entry = self.renew(lookup, &stale.entry, &answer.headers, trip);
-                return Ok((Taken::Whole(entry), How::Revalidated));
-            }
-            fetched = fetch(Ask::Whole).await;
+            let entry = self.renew(lookup, &stale.entry, &answer.headers, trip);
+            return Ok((Taken::Whole(entry), How::Revalidated));
         }
         if let Some(entry) = self.fallback(lookup, previous, &fetched) {
             return Ok((Taken::Whole(entry), How::Stale));

@@ -5,8 +5,8 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE,
-    DATE, ETAG, EXPIRES, LAST_MODIFIED, ORIGIN, PRAGMA, RANGE, SET_COOKIE, VARY,
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA,
+    RANGE, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
@@ -15,11 +15,20 @@ use super::control::{self, Control};
 use super::{Lookup, Rules};
 use crate::clock::Now;
 
-/// How many headers may select an answer.
-pub(super) const SELECTED: usize = 4;
-/// What an answer may vary on: the client's headers that are compared.
-pub(super) const SELECTING: [HeaderName; SELECTED] =
-    [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN];
+/// What Pogo itself tells the upstream of the client: what depends on it is not for others. (What
+/// depends on a header that is neither here nor in `Rules::selecting` depends on nothing: no such
+/// header reaches the upstream.)
+const IDENTITY: [&str; 5] = [
+    "authorization",
+    "forwarded",
+    "x-forwarded-for",
+    "x-pogo-claims",
+    "x-pogo-sub",
+];
+/// Lifetimes for caches in front of the upstream (RFC 9213; W3C's Edge Architecture).
+const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+/// An age that no lifetime reaches.
+const AGES: Duration = Duration::from_secs(1 << 32);
 /// Longest that "there is nothing" is believed.
 const NEGATIVE: Duration = Duration::from_secs(1);
 
@@ -46,8 +55,8 @@ pub(super) struct Terms {
     pub(super) while_revalidating: Duration,
     /// Beyond that usable while the upstream fails.
     pub(super) if_error: Duration,
-    /// The client's headers that it depends on: places in [`SELECTING`].
-    pub(super) vary: Vec<u8>,
+    /// The client's headers that it depends on.
+    pub(super) vary: Vec<HeaderName>,
 }
 
 /// When a fetch was sent and answered.
@@ -76,12 +85,12 @@ pub(super) fn judge(
     if !(status.is_success() || status.is_redirection() || gone) {
         return Verdict::Share;
     }
-    let said = Control::read(headers, &CACHE_CONTROL);
+    let said = control_of(&lookup.rules, headers);
     let personal = lookup.rules.shared && headers.contains_key(SET_COOKIE) && !said.has("public");
     let endless = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let Some(vary) = vary(headers) else {
+    let Some(vary) = vary(&lookup.rules, headers) else {
         return Verdict::Alone { remember: true };
     };
     let policy = policy(lookup, status, headers, &said, times);
@@ -114,7 +123,7 @@ fn terms(
     let must_ask = said.has("must-revalidate")
         || said.has("no-cache")
         || (rules.shared && said.has("proxy-revalidate"))
-        || (headers.get(CACHE_CONTROL).is_none() && headers.contains_key(PRAGMA));
+        || (said.is_empty() && headers.contains_key(PRAGMA));
     // With s-maxage only what the answer itself allows.
     let strict = rules.shared && said.has("s-maxage");
     let beyond = |name: &str, ours: Duration| match said.seconds(name) {
@@ -155,17 +164,28 @@ impl Terms {
     }
 }
 
-/// The client's headers that the answer depends on; none: on something else.
-fn vary(headers: &HeaderMap) -> Option<Vec<u8>> {
+/// What the upstream says of keeping this answer, to this cache first.
+fn control_of(rules: &Rules, headers: &HeaderMap) -> Control {
+    let targeted = TARGETED.map(HeaderName::from_static);
+    let mut controls = targeted
+        .iter()
+        .map(|name| Control::read(headers, name).for_all())
+        .filter(|control| rules.shared && !control.is_empty());
+    let general = || Control::read(headers, &CACHE_CONTROL);
+    controls.next().unwrap_or_else(general)
+}
+
+/// The client's headers that the answer depends on; none: it depends on who asks, or on everything.
+fn vary(rules: &Rules, headers: &HeaderMap) -> Option<Vec<HeaderName>> {
     let mut found = vec![];
     for line in headers.get_all(VARY) {
         for name in control::split(line.to_str().ok()?) {
-            let known = SELECTING.iter().zip(0..);
-            let (_, at) = known
-                .into_iter()
-                .find(|(known, _)| name.eq_ignore_ascii_case(known.as_str()))?;
-            if !found.contains(&at) {
-                found.push(at);
+            let name: HeaderName = name.parse().ok()?;
+            if name.as_str() == "*" || IDENTITY.contains(&name.as_str()) {
+                return None;
+            }
+            if rules.selecting.contains(&name) && !found.contains(&name) {
+                found.push(name);
             }
         }
     }
@@ -186,7 +206,7 @@ fn policy(
             plain.insert(name, value);
         }
     };
-    if headers.contains_key(CACHE_CONTROL) {
+    if !said.is_empty() {
         put(CACHE_CONTROL, said.plain());
     } else if let Some(pragma) = headers.get(PRAGMA).and_then(|line| line.to_str().ok()) {
         put(PRAGMA, pragma.to_ascii_lowercase());
@@ -230,12 +250,16 @@ fn policy(
     CachePolicy::new_options(&request, &response, system(times.came), options)
 }
 
-/// How old the answer was when it came (RFC 9111, 4.2.3, without the clocks of others).
+/// How old the answer was when it came (RFC 9111, 4.2.3, without the clocks of others). An age
+/// that cannot be read is taken for the worst.
 fn age(headers: &HeaderMap, times: Times) -> Duration {
-    let mut lines = headers.get_all(AGE).iter();
-    let first = lines.next().and_then(|line| line.to_str().ok());
-    let first = first.and_then(|text| text.split(',').next());
-    let said = first.and_then(|text| control::seconds(text.trim()));
+    let read = |line: &HeaderValue| {
+        let digits = line.as_bytes().split(|byte| !byte.is_ascii_digit()).next();
+        let digits = std::str::from_utf8(digits.unwrap_or_default()).ok()?;
+        control::seconds(digits)
+    };
+    let lines = headers.get_all(AGE).iter();
+    let said = lines.map(|line| read(line).unwrap_or(AGES)).max();
     let delay = times
         .came
         .instant

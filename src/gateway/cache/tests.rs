@@ -3,4 +3,5 @@
 mod keeping;
 mod property;
 mod races;
+mod said;
 mod support;

@@ -12,9 +12,9 @@ use super::support::{FRESH, Stage, fetched, settle, shown};
 use crate::gateway::cache::{Body, Content, Found, How, Purge};
 use crate::resource::CacheSettings;
 
-const TAGGED: &[(&str, &str)] = &[("cache-control", "max-age=60"), ("etag", "\"1\"")];
+pub(super) const TAGGED: &[(&str, &str)] = &[("cache-control", "max-age=60"), ("etag", "\"1\"")];
 
-fn seconds(count: u64) -> Duration {
+pub(super) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
@@ -47,17 +47,6 @@ async fn an_old_answer_is_validated_and_stands_again() {
     assert_eq!(entry.etag(), Some("\"1\""));
     // It keeps its keys.
     assert_eq!(stage.cache.purge(Purge::Key("k")), 1);
-}
-
-#[tokio::test]
-async fn a_304_about_something_else_is_no_answer() {
-    let mut stage = Stage::new();
-    stage.fill("/posts/1", TAGGED, "one").await;
-    stage.pass_time(seconds(61));
-    let getting = stage.begin("/posts/1");
-    stage.next().await.answer(304, &[("etag", "\"2\"")], "");
-    stage.next().await.answer(200, &[], "two");
-    assert_eq!(shown(&getting.await.unwrap()), ("two".into(), How::Miss));
 }
 
 #[tokio::test]
@@ -181,97 +170,6 @@ async fn nothing_there_is_believed_for_a_second_and_a_failure_not_at_all() {
 }
 
 #[tokio::test]
-async fn answers_that_vary() {
-    let mut stage = Stage::new();
-    let by_language = [
-        ("cache-control", "max-age=60"),
-        ("vary", "Accept-Encoding"),
-        ("vary", "accept-language"),
-    ];
-    for language in ["de", "fr"] {
-        let lookup = stage.lookup_as("/posts/1", "", &[("accept-language", language)]);
-        let getting = stage.begin_as(lookup, "");
-        stage.next().await.answer(200, &by_language, language);
-        getting.await.unwrap().unwrap();
-    }
-    for language in ["fr", "de"] {
-        let lookup = stage.lookup_as("/posts/1", "", &[("accept-language", language)]);
-        let got = stage.begin_as(lookup, "").await.unwrap();
-        assert_eq!(shown(&got), (language.into(), How::Hit));
-    }
-    assert!(!stage.is_fresh("/posts/1"), "a third one");
-    for other in ["user-agent", "*", "accept, cookie", "Authorization"] {
-        let headers = [("cache-control", "max-age=60"), ("vary", other)];
-        stage.cache.bump("/posts/2");
-        stage.fill("/posts/2", &headers, "x").await;
-        assert!(!stage.is_fresh("/posts/2"), "{other}");
-    }
-}
-
-#[tokio::test]
-async fn accept_is_part_of_the_question() {
-    let mut stage = Stage::new();
-    let csv = stage.lookup_as("/posts/1", "", &[("accept", "text/csv")]);
-    let getting = stage.begin_as(csv, "");
-    stage.next().await.answer(200, FRESH, "csv");
-    getting.await.unwrap().unwrap();
-    assert!(!stage.is_fresh("/posts/1"));
-}
-
-#[tokio::test]
-async fn personal_answers_are_not_kept_for_all() {
-    for headers in [
-        &[("cache-control", "private, max-age=60")][..],
-        &[("cache-control", "no-store")],
-        &[("cache-control", "max-age=60"), ("set-cookie", "a=b")],
-        &[
-            ("cache-control", "max-age=60"),
-            ("content-type", "text/event-stream"),
-        ],
-    ] {
-        let mut stage = Stage::new();
-        assert_eq!(
-            stage.fill("/posts/1", headers, "x").await,
-            How::Pass,
-            "{headers:?}"
-        );
-        assert!(!stage.is_fresh("/posts/1"));
-    }
-    let mut stage = Stage::new();
-    stage.shared = false;
-    for headers in [
-        &[("cache-control", "private, max-age=60")][..],
-        &[("cache-control", "max-age=60"), ("set-cookie", "a=b")],
-    ] {
-        stage.cache.bump("/me");
-        stage.fill("/me", headers, "x").await;
-        let Found::Fresh(entry) = stage.cache.lookup(&stage.lookup("/me"), stage.now()) else {
-            panic!("{headers:?}");
-        };
-        assert!(!entry.headers.contains_key("set-cookie"));
-    }
-}
-
-#[tokio::test]
-async fn with_credentials_only_what_says_so_is_shared() {
-    for (control, kept) in [
-        ("max-age=60", false),
-        ("public, max-age=60", true),
-        ("s-maxage=60", true),
-    ] {
-        let mut stage = Stage::new();
-        let lookup = stage.lookup_as("/posts/1", "", &[("authorization", "Basic x")]);
-        let getting = stage.begin_as(lookup, "");
-        stage
-            .next()
-            .await
-            .answer(200, &[("cache-control", control)], "x");
-        getting.await.unwrap().unwrap();
-        assert_eq!(stage.is_fresh("/posts/1"), kept, "{control}");
-    }
-}
-
-#[tokio::test]
 async fn what_is_between_two_peers_stays_there() {
     let mut stage = Stage::new();
     let headers = [
@@ -375,6 +273,7 @@ async fn groups_are_invalidated_within_their_origin() {
         endpoint: "other".into(),
         origin: origin.into(),
         shared: true,
+        selecting: vec![],
         settings: CacheSettings::default(),
     };
     let told = super::support::header_map(&[("cache-group-invalidation", "\"c\"")]);

@@ -248,6 +248,7 @@ async fn a_key_that_is_purged_meanwhile_is_no_answer_for_who_came_after() {
         endpoint: "posts".into(),
         origin: "blog:80".into(),
         shared: true,
+        selecting: vec![],
         settings: Default::default(),
     };
     let named = super::support::header_map(&[("surrogate-key", "front-page")]);

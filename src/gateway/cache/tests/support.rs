@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_LANGUAGE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -122,6 +123,7 @@ impl Stage {
             endpoint: "posts".into(),
             origin: "blog:80".into(),
             shared: self.shared,
+            selecting: vec![ACCEPT, ACCEPT_LANGUAGE],
             settings: self.settings,
         };
         let uri = ChannelName::parse(uri).unwrap();
