@@ -111,7 +111,7 @@ impl Front {
     }
 
     /// A request that counts as one.
-    fn one_request(&self, address: IpAddr) -> Result<(), Refusal> {
+    pub(super) fn one_request(&self, address: IpAddr) -> Result<(), Refusal> {
         let limits = &self.services.limits;
         limits
             .request(address)

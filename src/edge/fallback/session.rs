@@ -44,6 +44,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct Session {
     machine: Mutex<Machine>,
+    /// Who opened it.
+    address: IpAddr,
     /// The machine has something for the task.
     changed: Notify,
     /// The task has made room for what clients send.
@@ -63,6 +65,7 @@ impl Session {
         let now = Instant::now();
         Self {
             machine: Mutex::new(Machine::new(family, bounds, now)),
+            address: pending.address,
             changed: Notify::new(),
             room: Notify::new(),
             line: Mutex::default(),
@@ -78,6 +81,11 @@ impl Session {
 
     fn pending(&self) -> MutexGuard<'_, Option<Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address of who opened it.
+    pub(super) const fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Whether no worker has it yet.

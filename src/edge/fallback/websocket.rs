@@ -111,8 +111,12 @@ impl Front {
             .map_err(frame::close_frame)?
         {
             let messages = match message {
+                Incoming::Pong(_) => continue,
                 // SockJS takes an empty message for nothing.
-                Incoming::Text("") | Incoming::Pong(_) => continue,
+                Incoming::Text("") => {
+                    self.one_empty(session)?;
+                    continue;
+                }
                 Incoming::Text(text) => wire::messages_or_one(text)
                     .map_err(|_| frame::close_frame(CloseCode::ProtocolError))?,
                 Incoming::Ping(payload) => {
@@ -124,6 +128,9 @@ impl Front {
                     return Err(frame::close_frame(CloseCode::WrongKind));
                 }
             };
+            if messages.is_empty() {
+                self.one_empty(session)?;
+            }
             match self.pass_on(session, &messages).await {
                 // Who has ended is told by what the session still has to say.
                 Ok(()) | Err(UNKNOWN) => {}
@@ -131,6 +138,12 @@ impl Front {
             }
         }
         Ok(reply)
+    }
+
+    /// A message that brings nothing, and that no worker counts as a command.
+    fn one_empty(&self, session: &Session) -> Result<(), Bytes> {
+        let counted = self.one_request(session.address());
+        counted.map_err(|_| frame::close_frame(CloseCode::Policy))
     }
 }
 

@@ -1,11 +1,13 @@
 //! How much a client of the fallback transports may ask for.
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::server;
-use crate::support::eventually;
 use crate::support::fallback::{Mode, Response, Xhr};
 use crate::support::http::{APP_KEY, ask};
+use crate::support::{PATIENCE, eventually};
 
 /// The tests' own address under the limits.
 const LIMITED: &str = "[limits]\nallow = []\n";
@@ -91,6 +93,30 @@ async fn what_is_sent_to_a_session_that_has_ended_is_a_request() {
         (answer.status == 429).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_sockjs_websocket_that_says_nothing_over_and_over_is_closed() {
+    let settings = format!("{LIMITED}requests = {{ per_second = 1, burst = 4 }}");
+    let server = server(&settings).await;
+    for nothing in ["", "[]"] {
+        let url = format!("ws://{}/pusher/000/session1/websocket", server.edge());
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        for _ in 0..12 {
+            socket.send(Message::text(nothing)).await.unwrap();
+        }
+        let end = async {
+            loop {
+                match socket.next().await.unwrap().unwrap() {
+                    Message::Close(why) => break why.unwrap().code,
+                    Message::Text(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let code = tokio::time::timeout(PATIENCE, end).await.expect("an end");
+        assert_eq!(u16::from(code), 1008, "{nothing:?}");
+    }
 }
 
 #[tokio::test]
