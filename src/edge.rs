@@ -4,6 +4,7 @@
 mod accept;
 mod connection;
 mod fallback;
+mod flow;
 mod front;
 mod handshake;
 mod http1;
@@ -13,6 +14,7 @@ mod proxy_protocol;
 mod response;
 mod site;
 mod spare;
+mod stream;
 mod tls;
 mod worker;
 
@@ -29,6 +31,7 @@ pub use front::{Front, FrontServices};
 pub use listener::limit_unsent;
 pub use origin::{NotAnOrigin, OriginRule, Origins, PageRule};
 pub use site::{Page, Site, SiteFuture, Visit};
+pub use stream::{BoxError, StreamBody, StreamFuture, StreamSite};
 pub use tls::{TlsError, TlsReloader};
 pub use worker::{PoolServices, WorkerError, Workers};
 

@@ -191,6 +191,21 @@ impl Limits {
             self.counters.connects.inc();
             return Err(Refusal::TooFast(wait));
         }
+        self.enter(key)
+    }
+
+    /// A place among the connections of `address`, for one that has been let in already.
+    ///
+    /// # Errors
+    /// It has too many.
+    pub fn connection(&self, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
+        if self.denied.is_exempt(address) {
+            return Ok(ConnectionPermit::exempt());
+        }
+        self.enter(AddressKey::of(address))
+    }
+
+    fn enter(&self, key: AddressKey) -> Result<ConnectionPermit, Refusal> {
         let most = self.most_connections.load(Ordering::Relaxed);
         Connections::enter(&self.connections, key, most).ok_or_else(|| {
             self.counters.connections.inc();

@@ -282,6 +282,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let services = FrontServices {
         sessions: workers.clone(),
         sites: site::all(config, &services),
+        stream: None,
         limits: limits.clone(),
         authenticator: authenticator.clone(),
         revocations,

@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Front;
 use super::fallback::Watch;
+use super::flow::{Flow, Place, STALL};
 use super::proxy_protocol::{self, Step};
 use super::spare::Spare;
 use crate::clock::Now;
@@ -135,6 +136,9 @@ impl Front {
             tokio::time::sleep(left.min(HURRY_INTERVAL)).await;
         }
         tokio::time::sleep(ANSWER_DEADLINE).await;
+        if progress.flow.has_place() {
+            return progress.flow.stalled(STALL).await;
+        }
         if progress.is_receiving() {
             while progress.is_receiving() {
                 tokio::time::sleep(ANSWER_DEADLINE).await;
@@ -185,6 +189,7 @@ pub(super) struct Progress {
     head_seen: AtomicBool,
     slot: Mutex<Option<Slot>>,
     receiving: Mutex<Option<Watch>>,
+    flow: Arc<Flow>,
 }
 
 /// A handshake's slot.
@@ -215,6 +220,7 @@ impl Progress {
             head_seen: AtomicBool::new(false),
             slot: Mutex::new(Some(slot)),
             receiving: Mutex::default(),
+            flow: Arc::default(),
         }
     }
 
@@ -227,6 +233,11 @@ impl Progress {
         self.head_seen.load(Ordering::Relaxed)
     }
 
+    /// What moves on it.
+    pub(super) fn flow(&self) -> &Arc<Flow> {
+        &self.flow
+    }
+
     /// From now on it receives from a fallback session, which bounds how many do and for how long:
     /// it is no handshake any more.
     pub(super) fn receive(&self, watch: Watch) {
@@ -234,12 +245,23 @@ impl Progress {
             .receiving
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(watch);
-        drop(
-            self.slot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        self.give_slot_back();
+    }
+
+    /// From now on its bodies come as they come, for which it has a place of its own: it is no
+    /// handshake any more.
+    pub(super) fn stream(&self, place: Place) {
+        self.flow.begin(place);
+        self.give_slot_back();
+    }
+
+    fn give_slot_back(&self) {
+        let slot = self
+            .slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(slot);
     }
 
     fn is_receiving(&self) -> bool {

@@ -17,11 +17,13 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
+use super::accept::Progress;
 use super::fallback::{self, Fallback, Receiving};
+use super::flow;
 use super::handshake::{self, Token};
 use super::response::{self, Answer, Refusal};
 use super::tls::{TlsError, TlsReloader};
-use super::{Busy, Config, Credential, Origins, Sessions, Site};
+use super::{Busy, Config, Credential, Origins, Sessions, Site, StreamSite};
 use crate::auth::{AuthError, Authenticator, Grant, Revocations};
 use crate::clock::Now;
 use crate::code::CloseCode;
@@ -40,6 +42,8 @@ pub struct FrontServices {
     pub sessions: Arc<dyn Sessions>,
     /// Who answers plain HTTP; the first that has a path.
     pub sites: Vec<Arc<dyn Site>>,
+    /// Who answers plain HTTP on what is left, bodies as they come.
+    pub stream: Option<Arc<dyn StreamSite>>,
     /// What Pusher sessions need to begin.
     pub shared: Arc<Shared>,
     pub metrics: Metrics,
@@ -52,6 +56,7 @@ pub struct Front {
     pub(super) trusted: TrustedProxies,
     pub(super) tls: Option<Arc<TlsReloader>>,
     pub(super) slots: Arc<Semaphore>,
+    pub(super) streams: Arc<Semaphore>,
     pub(super) fallback: Arc<Fallback>,
     pub(super) services: FrontServices,
 }
@@ -85,6 +90,7 @@ impl Front {
             .set_bound("handshakes", config.max_handshakes);
         let body = config.max_body_bytes;
         services.metrics.set_bound("edge.max_body_bytes", body);
+        services.metrics.set_bound("http_connections", flow::MOST);
         for encoding in config.encodings.iter().chain([&Encoding::Pusher]) {
             let protocol = encoding.subprotocol();
             let _ = services
@@ -97,6 +103,7 @@ impl Front {
             tls: tls.map(Arc::new),
             origins: ArcSwap::from_pointee(config.allowed_origins.clone()),
             slots: Arc::new(Semaphore::new(config.max_handshakes)),
+            streams: Arc::new(Semaphore::new(flow::MOST)),
             fallback: Fallback::new(config.fallback.clone(), &services.metrics),
             config,
             services,
@@ -123,9 +130,10 @@ impl Front {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
+        progress: &Progress,
     ) -> (Answer, Option<Upgraded>) {
         let (head, body) = request.into_parts();
-        match self.route(head, body, peer).await {
+        match self.route(head, body, peer, progress).await {
             Ok(routed) => routed,
             Err(refusal) => (refusal.answer(), None),
         }
@@ -136,6 +144,7 @@ impl Front {
         head: Parts,
         body: Incoming,
         peer: IpAddr,
+        progress: &Progress,
     ) -> Result<(Answer, Option<Upgraded>), Refusal> {
         let address = self
             .trusted
@@ -171,7 +180,13 @@ impl Front {
                 let answer = match path {
                     "/" | "/ws" => self.plain(&head),
                     path if apps::key_of(path).is_some() => self.plain(&head),
-                    _ => self.ask_site(head, body, address).await.unwrap_or(NOTHING),
+                    _ if self.is_stream(&head.uri) => {
+                        self.ask_stream(head, body, address, progress).await
+                    }
+                    _ => {
+                        let asked = self.ask_site(head, body, address).await;
+                        asked.unwrap_or(Err(response::NOTHING))
+                    }
                 };
                 Ok((answer?, None))
             }
@@ -276,10 +291,6 @@ impl Front {
     }
 }
 
-const NOTHING: Result<Answer, Refusal> = Err(Refusal::new(
-    StatusCode::NOT_FOUND,
-    "Nothing here; WebSockets are at `/`, `/ws` and, for Pusher's clients, `/app/{key}`.",
-));
 const DENIED: Refusal = Refusal::new(StatusCode::FORBIDDEN, "This address is denied.");
 
 impl fmt::Debug for Front {

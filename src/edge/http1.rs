@@ -1,6 +1,7 @@
 //! HTTP/1.1 on one connection, by hyper: one request, one answer, and then either the hand-over of
 //! a WebSocket or a close that lets the client read why. (That it is one follows from the answers,
-//! which all say `Connection: close`; hyper's own switch would say so on a 101 too.)
+//! which say `Connection: close`; hyper's own switch would say so on a 101 too.) Only what a
+//! streaming site answers leaves the connection open for the next.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::accept::{ConnectionError, Progress};
+use super::flow::Counted;
 use super::front::{Ticket, Upgraded};
 use super::response::Body;
 use super::{Connection, Front, Stream};
@@ -65,7 +67,7 @@ impl Front {
             progress.see_head();
             let upgraded = &upgraded;
             Box::pin(async move {
-                let (answer, next) = self.answer(request, peer).await;
+                let (answer, next) = self.answer(request, peer, progress).await;
                 if let (Body::Live(receiving), _) | (_, Some(Upgraded::SockJs(receiving))) =
                     (answer.body(), &next)
                 {
@@ -80,7 +82,10 @@ impl Front {
             .header_read_timeout(self.config.header_deadline)
             .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(
+                TokioIo::new(Counted::new(stream, progress.flow().clone())),
+                service,
+            );
         let outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
         let http1::Parts {
             io,

@@ -16,7 +16,9 @@ use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
 
 use super::fallback::Receiving;
+use super::flow::Flowing;
 use super::handshake::Handshake;
+use super::stream::BoxError;
 
 /// When to come back: to another node, which a load balancer finds at once.
 pub(super) const RETRY_DRAINING: Duration = Duration::from_secs(1);
@@ -37,6 +39,8 @@ pub(super) enum Body {
     Whole(Full<Bytes>),
     /// It comes as a fallback session has something to say.
     Live(Receiving),
+    /// It comes as a site has it.
+    Stream(Flowing),
 }
 
 impl From<Bytes> for Body {
@@ -47,15 +51,16 @@ impl From<Bytes> for Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Whole(whole) => Pin::new(whole).poll_frame(cx),
-            Self::Live(live) => Pin::new(live).poll_frame(cx),
+            Self::Whole(whole) => never_fails(Pin::new(whole).poll_frame(cx)),
+            Self::Live(live) => never_fails(Pin::new(live).poll_frame(cx)),
+            Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
         }
     }
 
@@ -63,6 +68,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(whole) => whole.is_end_stream(),
             Self::Live(_) => false,
+            Self::Stream(stream) => stream.is_end_stream(),
         }
     }
 
@@ -70,9 +76,21 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(whole) => whole.size_hint(),
             Self::Live(_) => SizeHint::default(),
+            Self::Stream(stream) => stream.size_hint(),
         }
     }
 }
+
+/// What has no errors has none of this type either.
+fn never_fails<T>(frame: Poll<Option<Result<T, Infallible>>>) -> Poll<Option<Result<T, BoxError>>> {
+    frame.map(|frame| frame.map(|part| part.map_err(|never| match never {})))
+}
+
+/// Nobody's path.
+pub(super) const NOTHING: Refusal = Refusal::new(
+    StatusCode::NOT_FOUND,
+    "Nothing here; WebSockets are at `/`, `/ws` and, for Pusher's clients, `/app/{key}`.",
+);
 
 /// A request that is refused. The headers that go with a status are [`Refusal::answer`]'s matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod proxies;
 mod requests;
 mod sites;
 mod slow;
+mod streams;
 mod tls;
 mod tokens;
 
@@ -88,6 +89,7 @@ impl Edge {
             revocations: Arc::default(),
             sessions: Arc::clone(&shelf) as Arc<dyn Sessions>,
             sites: vec![Arc::new(sites::Echo)],
+            stream: Some(Arc::new(streams::Echo)),
             shared: Arc::new(Shared {
                 rules: ArcSwap::from_pointee(Rules::new(Vec::new(), false)),
                 revocations: Arc::default(),
