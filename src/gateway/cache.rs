@@ -72,11 +72,14 @@ impl Rules {
     pub fn of(endpoint: &Endpoint) -> Self {
         let base = endpoint.upstream.bases.first();
         let authority = base.and_then(|base| base.authority());
+        let prefer = HeaderName::from_static("prefer");
+        let mut selecting = vec![ACCEPT, ACCEPT_LANGUAGE, prefer];
+        selecting.extend(endpoint.upstream.forward.iter().cloned());
         Self {
             endpoint: endpoint.name.as_ref().into(),
             origin: authority.map_or("", |authority| authority.as_str()).into(),
             shared: endpoint.audience == Audience::Shared,
-            selecting: vec![ACCEPT, ACCEPT_LANGUAGE, HeaderName::from_static("prefer")],
+            selecting,
             settings: endpoint.cache,
         }
     }

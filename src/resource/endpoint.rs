@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use super::Verb;
 
@@ -94,6 +94,7 @@ impl Upstream {
             retries: 1,
             breaker: Breaker::default(),
             concurrency: 128,
+            forward: vec![],
         }
     }
 }
@@ -129,6 +130,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// Most requests at a time.
     pub concurrency: usize,
+    /// Clients' headers that go on to it beside those that always do.
+    pub forward: Vec<HeaderName>,
 }
 
 /// The method of update.

@@ -16,6 +16,7 @@ const MAX_LIST: usize = 64;
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_RETRIES: u32 = 5;
 const MAX_CONCURRENCY: usize = 65_536;
+const MAX_FORWARD: usize = 32;
 const MIN_SECRET_BYTES: usize = 32;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -172,6 +173,13 @@ fn upstream(check: &mut Check<'_>) {
     let room = (1..=MAX_CONCURRENCY).contains(&upstream.concurrency);
     let reason = format!("lies between 1 and {MAX_CONCURRENCY}");
     check.require(room, "upstream.concurrency", reason);
+    let few = upstream.forward.len() <= MAX_FORWARD;
+    check.require(few, "upstream.forward", format!("at most {MAX_FORWARD}"));
+    for name in &upstream.forward {
+        let free = !is_ours(name.as_str());
+        let reason = format!("`{name}` is Pogo's to set");
+        check.require(free, "upstream.forward", reason);
+    }
     let breaker = &upstream.breaker;
     check.require(
         breaker.requests > 0,
@@ -182,6 +190,39 @@ fn upstream(check: &mut Check<'_>) {
     check.require(part, "upstream.breaker.ratio", "over 0, at most 1");
     check.span("upstream.breaker.window", breaker.window);
     check.span("upstream.breaker.open", breaker.open);
+}
+
+/// Headers that say who asks, where, or how the message is framed: no client's word is good for
+/// them.
+fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 19] = [
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "origin",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-real-ip",
+    ];
+    const STARTS: [&str; 4] = [
+        "x-pogo-",
+        "x-forwarded-",
+        "x-http-method",
+        "x-method-override",
+    ];
+    OURS.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
 }
 
 fn base_url(base: &Uri) -> Result<(), &'static str> {

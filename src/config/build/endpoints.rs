@@ -159,6 +159,12 @@ fn upstream(entry: &Reader<'_>, upstream: &mut Upstream) {
         open: breaker.span("open"),
     };
     upstream.concurrency = section.count("concurrency");
+    for name in section.texts("forward") {
+        match name.parse() {
+            Ok(name) => upstream.forward.push(name),
+            Err(_) => section.refuse("forward", format!("`{name}` is no header's name")),
+        }
+    }
 }
 
 /// Who asks the upstream, and as whom.

@@ -128,6 +128,13 @@ pub(super) const SETTINGS: &[Setting] = &[
          with unavailable",
     ),
     key(
+        "endpoint[].upstream.forward",
+        TEXTS,
+        None,
+        "Clients' headers that go on to the upstream, beside Accept, Accept-Language, \
+         Content-Type, Idempotency-Key, Prefer, Range and the conditional ones",
+    ),
+    key(
         "endpoint[].auth.mode",
         Kind::Choice(&["bearer", "mint", "claims", "none"]),
         Some("bearer"),

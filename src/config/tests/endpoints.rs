@@ -35,6 +35,7 @@ timeout = '20s'
 retries = 2
 breaker = {requests = 5, window = '1s', ratio = 0.25, open = '2s'}
 concurrency = 7
+forward = ['X-Tenant']
 ";
 
 fn one(file: &str) -> Endpoint {
@@ -110,6 +111,7 @@ fn a_whole_endpoint_is_read() {
         (seconds(2), seconds(20))
     );
     assert_eq!((upstream.retries, upstream.concurrency), (2, 7));
+    assert_eq!(upstream.forward, ["x-tenant"]);
     assert_eq!(
         (upstream.breaker.requests, upstream.breaker.window),
         (5, seconds(1))

@@ -47,7 +47,7 @@ pub(super) enum Taken {
 /// A body, read up to a bound.
 enum Read {
     Whole(Bytes),
-    Longer(UnsyncBoxBody<Bytes, BoxError>),
+    Longer(Body),
 }
 
 impl Inner {
@@ -102,7 +102,7 @@ impl Inner {
                 Ok(Taken::Whole(self.keep(lookup, entry)))
             }
             Read::Longer(body) => {
-                fetched.body = Body::Stream(body);
+                fetched.body = body;
                 Ok(self.leave(lookup, fetched, true, times))
             }
         }
@@ -174,7 +174,7 @@ fn is_too_long(fetched: &Fetched, bound: usize) -> bool {
 async fn read(body: Body, bound: usize) -> Result<Read, Failure> {
     let mut body = match body {
         Body::Whole(bytes) if bytes.len() <= bound => return Ok(Read::Whole(bytes)),
-        Body::Whole(bytes) => return Ok(Read::Longer(following(bytes, None))),
+        whole @ Body::Whole(_) => return Ok(Read::Longer(whole)),
         Body::Stream(body) => body,
     };
     let mut whole = BytesMut::new();
@@ -185,18 +185,15 @@ async fn read(body: Body, bound: usize) -> Result<Read, Failure> {
         };
         whole.extend_from_slice(&part);
         if whole.len() > bound {
-            return Ok(Read::Longer(following(whole.freeze(), Some(body))));
+            let body = following(whole.freeze(), body);
+            return Ok(Read::Longer(Body::Stream(body)));
         }
     }
     Ok(Read::Whole(whole.freeze()))
 }
 
 /// What was read already, and what still comes.
-fn following(
-    read: Bytes,
-    rest: Option<UnsyncBoxBody<Bytes, BoxError>>,
-) -> UnsyncBoxBody<Bytes, BoxError> {
+fn following(read: Bytes, rest: UnsyncBoxBody<Bytes, BoxError>) -> UnsyncBoxBody<Bytes, BoxError> {
     let first = stream::iter([Ok(Frame::data(read))]);
-    let rest = stream::iter(rest.map(BodyStream::new)).flatten();
-    StreamBody::new(first.chain(rest)).boxed_unsync()
+    StreamBody::new(first.chain(BodyStream::new(rest))).boxed_unsync()
 }

@@ -181,7 +181,7 @@ impl Upstream {
             deadline += UPLOAD;
         }
         let mut prepared = Prepared {
-            headers: headers::of_request(&asked),
+            headers: headers::of_request(&asked, &self.settings.forward),
             idempotent: asked.idempotent || matches!(asked.method, Method::GET | Method::HEAD),
             method: asked.method,
             path: asked.path,

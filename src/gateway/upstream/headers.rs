@@ -60,15 +60,15 @@ const SOFTWARE: &str = concat!("pogo/", env!("CARGO_PKG_VERSION"));
 /// By what name Pogo stands in `Via`.
 const VIA_POGO: HeaderValue = HeaderValue::from_static("1.1 pogo");
 
-/// The headers of a request.
-pub(super) fn of_request(asked: &Asked) -> HeaderMap {
+/// The headers of a request; `more`: what clients may say beside what they always may.
+pub(super) fn of_request(asked: &Asked, more: &[HeaderName]) -> HeaderMap {
     let named = named_by_connection(&asked.headers);
     let mut headers = HeaderMap::new();
-    for name in FROM_CLIENTS {
-        if named.contains(&name) {
+    for name in FROM_CLIENTS.iter().chain(more) {
+        if named.contains(name) || headers.contains_key(name) {
             continue;
         }
-        for value in asked.headers.get_all(&name) {
+        for value in asked.headers.get_all(name) {
             headers.append(name.clone(), value.clone());
         }
     }

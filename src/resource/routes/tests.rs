@@ -192,6 +192,7 @@ fn every_reason_is_told_at_once() {
     .map(|text| text.parse().unwrap())
     .into();
     bad.upstream.concurrency = 0;
+    bad.upstream.forward = vec![http::header::COOKIE];
     bad.upstream.breaker.ratio = 1.5;
     bad.audience = Audience::Claims(vec![]);
     bad.fetch_as = FetchAs::Service(None);
@@ -210,6 +211,7 @@ fn every_reason_is_told_at_once() {
         "`upstream.bases`: `http://h/?a=1`: it has a query",
         "`upstream.bases`: `http://h/a/../b`: its path",
         "`upstream.concurrency`: lies between",
+        "`upstream.forward`: `cookie` is Pogo's to set",
         "`upstream.breaker.ratio`: over 0",
         "`audience`: names no claim",
         "`fetch_as`: `service` needs",
@@ -224,7 +226,7 @@ fn every_reason_is_told_at_once() {
             "{expected}: {errors:#?}"
         );
     }
-    assert_eq!(errors.len(), 17, "{errors:#?}");
+    assert_eq!(errors.len(), 18, "{errors:#?}");
 }
 
 /// Texts that come near the rules' edges.

@@ -252,6 +252,14 @@ async fn long_bodies_stream_past() {
         };
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 1_800);
     }
+    // One that came whole stays whole.
+    assert_eq!(
+        stage.fill("/posts/3", FRESH, &"x".repeat(2_000)).await,
+        How::Pass
+    );
+    let again = stage.begin("/posts/3");
+    stage.next().await.answer(200, FRESH, &"x".repeat(2_000));
+    assert_eq!(shown(&again.await.unwrap()).0.len(), 2_000);
     // A short one is kept on the way.
     let getting = stage.begin("/posts/2");
     let mut answer = fetched(200, FRESH, "");

@@ -47,8 +47,11 @@ fn a_client_says_only_what_is_on_the_list() {
         ("x-http-method-override", "DELETE"),
         ("accept-encoding", "gzip"),
         ("user-agent", "them"),
+        ("x-tenant", "acme"),
+        ("x-other", "1"),
     ]);
-    let sent = of_request(&asked(headers, map(&[("x-pogo-sub", "ann")])));
+    let asked = asked(headers, map(&[("x-pogo-sub", "ann")]));
+    let sent = of_request(&asked, &[HeaderName::from_static("x-tenant")]);
     let mut written: Vec<String> = sent
         .iter()
         .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -66,6 +69,7 @@ fn a_client_says_only_what_is_on_the_list() {
             "via: 1.1 pogo",
             "x-forwarded-for: 2001:db8::1",
             "x-pogo-sub: ann",
+            "x-tenant: acme",
         ]
     );
 }
