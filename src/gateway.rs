@@ -219,3 +219,6 @@ impl fmt::Debug for Gateway {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
