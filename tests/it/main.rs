@@ -42,5 +42,6 @@ mod tidy;
 mod tls;
 mod tokens;
 mod ttl;
+mod vectors;
 mod webhooks;
 mod wire;

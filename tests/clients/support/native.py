@@ -3,8 +3,8 @@
 import argparse
 import asyncio
 import contextlib
+import copy
 import itertools
-import json
 import os
 import sys
 import time
@@ -12,6 +12,7 @@ import traceback
 
 import jwt
 import websockets
+from support.encodings import ENCODINGS, Codec
 
 WAIT = 10
 QUIET = 0.3
@@ -45,6 +46,13 @@ class Server:
         self.secret = options.secret
         self.control = options.control
         self.control_key = options.control_key
+        self.protocol = ENCODINGS[0]
+
+    def speaking(self, protocol):
+        """The same server for clients of another encoding."""
+        other = copy.copy(self)
+        other.protocol = protocol
+        return other
 
     def token(self, subject="ann", seconds=3600, algorithm="HS256", secret=None, **claims):
         """A token; a claim of None is left out."""
@@ -57,8 +65,9 @@ class Server:
         return self.token(subject, caps={"**": ["*"]}, **claims)
 
     @contextlib.asynccontextmanager
-    async def connect(self, token=None, path="/ws", protocols=("pogo.v1.json",), **extra):
+    async def connect(self, token=None, path="/ws", protocols=None, **extra):
         """A client beyond its welcome."""
+        protocols = [self.protocol] if protocols is None else protocols
         protocols = [*protocols, *([f"pogo.bearer.{token}"] if token else [])]
         url = self.url + path
         async with websockets.connect(
@@ -77,6 +86,7 @@ class Client:
 
     def __init__(self, socket):
         self.socket = socket
+        self.codec = Codec(socket.subprotocol)
         self.ids = itertools.count(1)
         self.kept = []
         self.welcome = None
@@ -86,12 +96,11 @@ class Client:
         return self.welcome["session"]
 
     async def send(self, command):
-        await self.socket.send(command if isinstance(command, (str, bytes)) else json.dumps(command))
+        raw = isinstance(command, (str, bytes))
+        await self.socket.send(command if raw else self.codec.write(command))
 
     async def receive(self, seconds=WAIT):
-        text = await asyncio.wait_for(self.socket.recv(), seconds)
-        assert isinstance(text, str), f"a binary message: {text!r}"
-        return json.loads(text)
+        return self.codec.read(await asyncio.wait_for(self.socket.recv(), seconds))
 
     async def ask(self, event, id=None, **command):
         """Sends a command and returns the reply's data; an error reply is raised."""
