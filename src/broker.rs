@@ -19,6 +19,7 @@ use crate::auth::Revocation;
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::publication::{Admission, Change, Epoch, Form, Position, Publication};
+use crate::resource::Endpoint;
 use crate::session_id::SessionId;
 
 /// A broker's answer, sooner or later. The memory broker's are always ready at the first poll.
@@ -251,6 +252,14 @@ pub trait Broker: Send + Sync {
     fn allow(&self, ranges: Vec<ipnet::IpNet>) -> BrokerFuture<'_, Vec<ipnet::IpNet>>;
     /// Those in force, ordered by range.
     fn denied(&self) -> BrokerFuture<'_, Vec<Denied>>;
+
+    /// Records an endpoint that was put live, durably where a state path is set; replaces the one of
+    /// the same name.
+    fn put_endpoint(&self, endpoint: Endpoint) -> BrokerFuture<'_, ()>;
+    /// Forgets one: whether there was one.
+    fn delete_endpoint<'a>(&'a self, name: &'a str) -> BrokerFuture<'a, bool>;
+    /// All of them, ordered by name.
+    fn endpoints(&self) -> BrokerFuture<'_, Vec<Endpoint>>;
 
     /// Whether the broker can be reached, for readiness and `pogo_broker_up`.
     fn is_up(&self) -> bool;

@@ -27,6 +27,7 @@ mod tls;
 mod turns;
 
 pub use caller::{Key, Scope, ScopeError};
+pub use endpoints::message as endpoint_message;
 pub use config::{Config, Limits, Tls};
 pub use tls::TlsError;
 
@@ -40,6 +41,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::gateway::Endpoints;
 use crate::node::Node;
 use access::Access;
 use gate::{Gate, Stopping};
@@ -71,12 +73,14 @@ pub struct Control {
     access: Arc<Access>,
     certificates: Option<Arc<Certificates>>,
     node: Arc<Node>,
+    endpoints: Arc<Endpoints>,
 }
 
 /// What each service has at hand.
 #[derive(Debug, Clone)]
 struct Service {
     node: Arc<Node>,
+    endpoints: Arc<Endpoints>,
     limits: Arc<Limits>,
 }
 
@@ -85,7 +89,11 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError`]
-    pub fn new(config: Config, node: Arc<Node>) -> Result<Self, ControlError> {
+    pub fn new(
+        config: Config,
+        node: Arc<Node>,
+        endpoints: Arc<Endpoints>,
+    ) -> Result<Self, ControlError> {
         let certificates = config
             .tls
             .map(Certificates::load)
@@ -97,6 +105,7 @@ impl Control {
             access,
             certificates,
             node,
+            endpoints,
         })
     }
 
@@ -161,6 +170,7 @@ impl Control {
     fn services(&self) -> Result<(HealthReporter, PublisherServer<Service>, Routes), ControlError> {
         let service = Service {
             node: Arc::clone(&self.node),
+            endpoints: Arc::clone(&self.endpoints),
             limits: Arc::new(self.limits.clone()),
         };
         let (health, health_server) = tonic_health::server::health_reporter();

@@ -17,6 +17,7 @@ pub mod cache;
 mod call;
 mod config;
 mod deliver;
+mod endpoints;
 mod events;
 mod failure;
 mod follow;
@@ -30,6 +31,7 @@ mod version;
 mod write;
 
 pub use config::Config;
+pub use endpoints::{Checking, Endpoints, EndpointsError, Upkeep};
 pub use recheck::{Checked, Whose};
 
 use std::fmt;
@@ -43,14 +45,14 @@ use tokio::sync::Semaphore;
 use access::Known;
 use arc_swap::ArcSwap;
 use bind::{Bindings, InHand};
-use cache::{Cache, Purge};
+use cache::Cache;
 use call::Reply;
 use deliver::Expected;
 use recheck::Expiries;
 use unbound::Replicas;
 use upstream::Upstreams;
 
-use crate::channel::{ChannelName, Pattern};
+use crate::channel::ChannelName;
 use crate::node::Node;
 use crate::resource::{Call, Calls, Origin, Routes};
 use crate::session::Shared;
@@ -115,16 +117,6 @@ impl Gateway {
         node.hub().set_gateway(gateway.clone());
         node.set_hook(gateway.clone());
         gateway
-    }
-
-    /// Forgets cached answers for uris that match, and returns how many that were.
-    pub fn purge_uris(&self, pattern: &Pattern) -> usize {
-        self.cache.purge(Purge::Uris(pattern))
-    }
-
-    /// Forgets cached answers with this surrogate key, and returns how many that were.
-    pub fn purge_key(&self, key: &str) -> usize {
-        self.cache.purge(Purge::Key(key))
     }
 
     /// The cache, which plain HTTP shares.

@@ -27,12 +27,12 @@ use crate::channel::Rules;
 use crate::config::Config;
 use crate::control::{Control, ControlError};
 use crate::edge::{self, Front, FrontServices, PoolServices, WorkerError, Workers};
+use crate::gateway::{Endpoints, EndpointsError};
 use crate::hub::Hub;
 use crate::limits::{DenyList, Limits};
 use crate::metrics::Metrics;
 use crate::node::{Node, NodeError};
 use crate::pusher::webhook::{WebhookError, Webhooks};
-use crate::resource::{Endpoint, EndpointError, Routes};
 use crate::session::Shared;
 
 /// Connections that wait in the kernel while all handshakes are under way; the kernel cuts it to
@@ -69,13 +69,8 @@ pub enum StartError {
     #[error("the webhooks")]
     Webhooks(#[from] WebhookError),
     #[error("the endpoints")]
-    Endpoints(#[from] BadEndpoints),
+    Endpoints(#[from] EndpointsError),
 }
-
-/// Endpoints that cannot be used together.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct BadEndpoints(Vec<EndpointError>);
 
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +108,7 @@ struct Parts {
     front: Arc<Front>,
     control: Arc<Control>,
     webhooks: Arc<Webhooks>,
+    endpoints: Arc<Endpoints>,
 }
 
 impl Server {
@@ -252,7 +248,8 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(Rules::new(config.rules.clone(), dev)),
         revocations: revocations.clone(),
-        routes: ArcSwap::from_pointee(routes(config.endpoints.clone())?),
+        // Filled when the broker has been read.
+        routes: ArcSwap::default(),
         apps: ArcSwap::from_pointee(config.apps.clone()),
         settings: ArcSwap::from_pointee(config.session.clone()),
         notices: hub.notices().clone(),
@@ -270,6 +267,8 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
     let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, own).await?;
     apps::in_force(&config.apps, &node);
+    let (configured, limit) = (config.endpoints.clone(), config.gateway.max_endpoints);
+    let endpoints = Endpoints::start(shared.clone(), node.clone(), configured, limit).await?;
     let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
     let services = PoolServices {
         node: node.clone(),
@@ -290,7 +289,11 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         metrics: metrics.clone(),
     };
     let front = Arc::new(Front::new(config.edge.clone(), services)?);
-    let control = Arc::new(Control::new(config.control.clone(), node.clone())?);
+    let control = Arc::new(Control::new(
+        config.control.clone(),
+        node.clone(),
+        endpoints.clone(),
+    )?);
     Ok((
         Parts {
             dev,
@@ -301,14 +304,10 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
             front,
             control,
             webhooks,
+            endpoints,
         },
         workers,
     ))
-}
-
-/// The table of endpoints.
-fn routes(endpoints: Vec<Endpoint>) -> Result<Routes, BadEndpoints> {
-    Routes::new(endpoints).map_err(BadEndpoints)
 }
 
 fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -35,6 +35,7 @@ use crate::channel::{ChannelName, HistoryRule, Page};
 use crate::clock::Now;
 use crate::metrics::Metrics;
 use crate::publication::{Admission, Deliver};
+use crate::resource::Endpoint;
 use crate::session_id::SessionId;
 use bounds::Bounds;
 use records::Store;
@@ -363,6 +364,18 @@ impl Broker for MemoryBroker {
 
     fn denied(&self) -> BrokerFuture<'_, Vec<Denied>> {
         answer(Ok(self.records.denied((self.clock)().unix)))
+    }
+
+    fn put_endpoint(&self, endpoint: Endpoint) -> BrokerFuture<'_, ()> {
+        answer(self.records.put_endpoint(endpoint))
+    }
+
+    fn delete_endpoint<'a>(&'a self, name: &'a str) -> BrokerFuture<'a, bool> {
+        answer(self.records.delete_endpoint(name))
+    }
+
+    fn endpoints(&self) -> BrokerFuture<'_, Vec<Endpoint>> {
+        answer(Ok(self.records.endpoints()))
     }
 
     fn is_up(&self) -> bool {

@@ -138,7 +138,7 @@ macro_rules! suite {
             presence: members_join_and_leave_once, members_are_paged, an_entry_can_be_replaced,
                 presence_is_told_in_order, a_list_says_which_changes_it_holds,
                 a_bound_keeps_further_members_out;
-            records: revocations_are_recorded, denied_ranges_are_recorded;
+            records: revocations_are_recorded, denied_ranges_are_recorded, endpoints_are_recorded;
         }
     };
 }

@@ -170,6 +170,7 @@ fn broker(root: &Reader<'_>) -> MemoryConfig {
         max_idempotency_keys: broker.count("max_idempotency_keys"),
         max_revocations: broker.count("max_revocations"),
         max_denied: broker.count("max_denied"),
+        max_endpoints: root.table("gateway").count("max_endpoints"),
         state: path,
     }
 }

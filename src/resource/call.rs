@@ -15,7 +15,7 @@ use crate::publication::Position;
 use crate::session_id::SessionId;
 
 /// What is to be done with a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Verb {
     /// Receive its events; `CallOptions::snapshot` brings the resource too.
     Bind,

@@ -1,13 +1,15 @@
-//! An endpoint: uri templates and the REST API behind them, checked.
+//! An endpoint: uri templates and the REST API behind them, checked. It can be written down with
+//! its secrets, for the broker's store alone.
 
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use serde::{Deserialize, Serialize};
 
 use super::Verb;
 
 /// One `[[endpoint]]`. Templates stand beside it in the route table.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Names it.
     pub name: Box<str>,
@@ -111,9 +113,10 @@ impl Default for Breaker {
 }
 
 /// An upstream REST API.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
     /// Base URLs of its instances, without a query.
+    #[serde(with = "texts")]
     pub bases: Vec<Uri>,
     /// The operator wrote them in the file: one whose host is an address, or `localhost`, may be
     /// reached whatever address that is.
@@ -131,11 +134,12 @@ pub struct Upstream {
     /// Most requests at a time.
     pub concurrency: usize,
     /// Clients' headers that go on to it beside those that always do.
+    #[serde(default, with = "texts")]
     pub forward: Vec<HeaderName>,
 }
 
 /// The method of update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateMethod {
     /// `PATCH`
     Patch,
@@ -144,7 +148,7 @@ pub enum UpdateMethod {
 }
 
 /// When a failing upstream is left alone.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
     /// Fewest requests within `window` before it may open.
     pub requests: u32,
@@ -157,7 +161,7 @@ pub struct Breaker {
 }
 
 /// How the upstream learns who asks.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credentials {
     /// The caller's token.
     Bearer,
@@ -177,7 +181,7 @@ pub enum Credentials {
 }
 
 /// Who may bind and read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessRule {
     /// Everyone.
     Public,
@@ -189,7 +193,7 @@ pub enum AccessRule {
 }
 
 /// Whose data an answer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Audience {
     /// The caller's subject's.
     User,
@@ -200,7 +204,7 @@ pub enum Audience {
 }
 
 /// With whose credentials the gateway fetches.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FetchAs {
     /// The caller's.
     Caller,
@@ -209,7 +213,7 @@ pub enum FetchAs {
 }
 
 /// Where a resource's version is: a whole number that strictly grows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VersionAt {
     /// In the body, at a JSON pointer.
     Body(Box<str>),
@@ -220,7 +224,7 @@ pub enum VersionAt {
 }
 
 /// What the body of a write's answer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WriteReturns {
     /// Anything.
     Unknown,
@@ -229,7 +233,7 @@ pub enum WriteReturns {
 }
 
 /// What an event does to a bound query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Realtime {
     /// It is fetched again and compared by id.
     Refetch,
@@ -238,7 +242,7 @@ pub enum Realtime {
 }
 
 /// Who tells of writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Publisher {
     /// The gateway, after each write through it.
     Gateway,
@@ -249,7 +253,7 @@ pub enum Publisher {
 }
 
 /// How long answers are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheSettings {
     /// At most so long, whatever the upstream says; none: as it says.
     pub max_ttl: Option<Duration>,
@@ -277,5 +281,34 @@ impl std::fmt::Debug for FetchAs {
             Self::Caller => "Caller",
             Self::Service(_) => "Service",
         })
+    }
+}
+
+/// What is written as a text, as a list of texts.
+mod texts {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<T, S>(values: &[T], serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: Display,
+        S: Serializer,
+    {
+        serializer.collect_seq(values.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let texts = Vec::<String>::deserialize(from)?;
+        let values = texts
+            .iter()
+            .map(|text| text.parse().map_err(D::Error::custom));
+        values.collect()
     }
 }

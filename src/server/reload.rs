@@ -8,6 +8,7 @@ use crate::auth::AuthConfigError;
 use crate::channel::Rules;
 use crate::config::Config;
 use crate::edge;
+use crate::gateway::EndpointsError;
 use crate::pusher::webhook::WebhookError;
 
 /// Why a reload was refused, in part or whole; what it names stays as it was.
@@ -23,7 +24,7 @@ pub enum ReloadError {
     #[error("the webhooks stay as they were")]
     Webhooks(#[from] WebhookError),
     #[error("the endpoints stay as they were")]
-    Endpoints(#[from] super::BadEndpoints),
+    Endpoints(#[from] EndpointsError),
 }
 
 /// Puts a changed configuration in force while the server runs.
@@ -45,6 +46,7 @@ impl Reloader {
             front,
             control,
             webhooks,
+            endpoints,
             dev,
             ..
         } = &self.0;
@@ -55,9 +57,10 @@ impl Reloader {
         limits.reload(&config.limits);
         front.set_origins(config.edge.allowed_origins);
         let mut errors = Vec::new();
-        match super::routes(config.endpoints) {
-            Ok(routes) => shared.routes.store(Arc::new(routes)),
-            Err(error) => errors.push(error.into()),
+        if let Err(error) = endpoints.reload(config.endpoints) {
+            errors.push(error.into());
+        } else if let Some(upkeep) = endpoints.upkeep().cloned() {
+            tokio::spawn(async move { upkeep.renewed().await });
         }
         if let Err(error) = authenticator.reload(config.auth) {
             errors.push(error.into());

@@ -3,6 +3,7 @@
 
 mod channels;
 mod connections;
+mod endpoints;
 mod floods;
 mod publisher;
 mod revocations;

@@ -25,7 +25,9 @@ pub struct MemoryConfig {
     pub max_revocations: usize,
     /// Most denied ranges (`broker.max_denied`).
     pub max_denied: usize,
-    /// Where revocations and denied ranges are kept (`state.path`): a directory, or a file that
+    /// Most endpoints that were put live (`gateway.max_endpoints`).
+    pub max_endpoints: usize,
+    /// Where these, revocations and denied ranges are kept (`state.path`): a directory, or a file that
     /// exists or ends in `.json`. `None`: only in memory.
     pub state: Option<PathBuf>,
 }
@@ -40,6 +42,7 @@ impl Default for MemoryConfig {
             max_idempotency_keys: 500_000,
             max_revocations: 100_000,
             max_denied: 100_000,
+            max_endpoints: 1_000,
             state: None,
         }
     }

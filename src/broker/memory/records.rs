@@ -1,6 +1,6 @@
-//! Revocations and denied ranges.
+//! Revocations, denied ranges, and endpoints that were put live.
 //!
-//! Invariants: both stores are bounded, and full is an error, never an eviction; where there is a
+//! Invariants: the stores are bounded, and full is an error, never an eviction; where there is a
 //! state file it holds a change before the change is answered, and a change that cannot be written
 //! is not made.
 
@@ -17,12 +17,14 @@ use super::lock;
 use super::state_file::{StateError, StateFile};
 use crate::auth::Revocation;
 use crate::broker::{BrokerError, Denied};
+use crate::resource::Endpoint;
 
 /// Everything that is recorded.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Records {
     pub(super) revocations: BTreeMap<Box<str>, Revocation>,
     pub(super) denied: BTreeMap<IpNet, Denied>,
+    pub(super) endpoints: BTreeMap<Box<str>, Endpoint>,
 }
 
 impl Records {
@@ -53,6 +55,7 @@ pub(super) struct Store {
     turn: Mutex<()>,
     max_revocations: usize,
     max_denied: usize,
+    max_endpoints: usize,
 }
 
 impl Store {
@@ -69,6 +72,7 @@ impl Store {
             turn: Mutex::default(),
             max_revocations: config.max_revocations,
             max_denied: config.max_denied,
+            max_endpoints: config.max_endpoints,
         })
     }
 
@@ -141,6 +145,33 @@ impl Store {
         let records = self.records();
         let in_force = records.denied.values().filter(|row| is_in_force(row, now));
         in_force.cloned().collect()
+    }
+
+    pub(super) fn put_endpoint(&self, endpoint: Endpoint) -> Result<(), BrokerError> {
+        let limit = self.max_endpoints;
+        self.change(|records| {
+            let new = !records.endpoints.contains_key(&endpoint.name);
+            if new && records.endpoints.len() >= limit {
+                return Err(BrokerError::Full {
+                    what: "endpoints",
+                    limit,
+                    setting: "gateway.max_endpoints",
+                });
+            }
+            records.endpoints.insert(endpoint.name.clone(), endpoint);
+            Ok(())
+        })
+    }
+
+    pub(super) fn delete_endpoint(&self, name: &str) -> Result<bool, BrokerError> {
+        if !self.records().endpoints.contains_key(name) {
+            return Ok(false);
+        }
+        self.change(|records| Ok(records.endpoints.remove(name).is_some()))
+    }
+
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.records().endpoints.values().cloned().collect()
     }
 
     /// Expired records leave the memory now and the file with the next change.

@@ -1,4 +1,4 @@
-//! The file that keeps revocations and denied ranges over a restart.
+//! The file that keeps revocations, denied ranges and endpoints over a restart.
 //!
 //! Invariants: the file always holds one whole state: a new one is written beside it, synced and
 //! renamed over it. What cannot be read stops the start; it is never taken for an empty state.
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::records::Records;
 use crate::auth::{Fingerprint, Revocation, RevocationTarget};
 use crate::broker::{BrokerError, Denied};
+use crate::resource::Endpoint;
 
 const FILE_NAME: &str = "state.json";
 const VERSION: u32 = 1;
@@ -125,7 +126,7 @@ impl StateFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // Made anew, for its owner only: it names subjects.
+        // Made anew, for its owner only: it names subjects and holds secrets of endpoints.
         let mut options = OpenOptions::new();
         let file = options
             .write(true)
@@ -167,6 +168,8 @@ struct State {
     pogo_state: u32,
     revocations: Vec<RevocationRow>,
     denied: Vec<DeniedRow>,
+    #[serde(default)]
+    endpoints: Vec<Endpoint>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -217,6 +220,7 @@ impl State {
             pogo_state: VERSION,
             revocations: records.revocations.values().map(row).collect(),
             denied: denied.collect(),
+            endpoints: records.endpoints.values().cloned().collect(),
         }
     }
 
@@ -241,6 +245,8 @@ impl State {
             };
             records.denied.insert(range, denied);
         }
+        let endpoints = self.endpoints.into_iter();
+        records.endpoints = endpoints.map(|row| (row.name.clone(), row)).collect();
         Ok(records)
     }
 }

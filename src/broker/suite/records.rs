@@ -1,9 +1,10 @@
-//! Revocations and denied ranges.
+//! Revocations, denied ranges and endpoints.
 
 use super::*;
 use crate::auth::{Revocation, RevocationTarget};
 use crate::broker::Denied;
 use crate::clock::Now;
+use crate::resource::Endpoint;
 
 fn revocation(id: &str, lifetime: Duration) -> Revocation {
     let now = Now::read().unix;
@@ -74,4 +75,20 @@ pub(in crate::broker) async fn denied_ranges_are_recorded(subject: Subject) {
     (subject.pass)(Duration::from_millis(350)).await;
     assert!(broker.denied().await.unwrap().is_empty());
     assert!(broker.allow(vec![rows[0].range]).await.unwrap().is_empty());
+}
+
+pub(in crate::broker) async fn endpoints_are_recorded(subject: Subject) {
+    let broker = &subject.broker;
+    let endpoint = |name: &str, path: &str| {
+        let base = "http://blog:8080/v1".parse().unwrap();
+        Endpoint::new(name, None, Some(path), vec![base])
+    };
+    for name in ["c", "a", "b"] {
+        broker.put_endpoint(endpoint(name, "/x")).await.unwrap();
+    }
+    broker.put_endpoint(endpoint("b", "/y")).await.unwrap();
+    assert!(broker.delete_endpoint("c").await.unwrap());
+    assert!(!broker.delete_endpoint("c").await.unwrap());
+    let expected = [endpoint("a", "/x"), endpoint("b", "/y")];
+    assert_eq!(broker.endpoints().await.unwrap(), expected);
 }

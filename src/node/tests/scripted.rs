@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::resource::Endpoint;
 use crate::auth::Revocation;
 use crate::broker::{BrokerFuture, ChannelState, Denied};
 use crate::publication::Admission;
@@ -188,6 +189,18 @@ impl Broker for Scripted {
 
     fn denied(&self) -> BrokerFuture<'_, Vec<Denied>> {
         self.inner.denied()
+    }
+
+    fn put_endpoint(&self, endpoint: Endpoint) -> BrokerFuture<'_, ()> {
+        self.inner.put_endpoint(endpoint)
+    }
+
+    fn delete_endpoint<'a>(&'a self, name: &'a str) -> BrokerFuture<'a, bool> {
+        self.inner.delete_endpoint(name)
+    }
+
+    fn endpoints(&self) -> BrokerFuture<'_, Vec<Endpoint>> {
+        self.inner.endpoints()
     }
 
     fn is_up(&self) -> bool {

@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use pogo::auth::Revocations;
 use pogo::broker::{HistoryQuery, Member, MemoryBroker, MemoryConfig};
-use pogo::channel::{ChannelName, HistoryRule};
+use pogo::channel::{ChannelName, HistoryRule, Rules};
 use pogo::control::proto;
 use pogo::control::{Config, Control, Key, Limits};
+use pogo::gateway::Endpoints;
 use pogo::hub::{self, Hub, SessionAction, SessionFilter, SessionInfo, Worker, WorkerMessage};
 use pogo::limits::DenyList;
 use pogo::metrics::Metrics;
 use pogo::node::{self, Join, Node};
+use pogo::session::Shared;
 use pogo::session_id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -38,6 +41,7 @@ pub struct Rig {
     pub node: Arc<Node>,
     pub worker: Arc<FakeWorker>,
     pub control: Arc<Control>,
+    pub table: Arc<Endpoints>,
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<()>,
@@ -53,6 +57,12 @@ pub fn keys() -> Vec<Key> {
         key("news", NEWS, &["publish:news-*"]),
         key("reader", READER, &["channels", "events"]),
     ]
+}
+
+/// The endpoint of the settings file.
+pub fn configured() -> pogo::resource::Endpoint {
+    let base = "http://blog:8080/v1".parse().unwrap();
+    pogo::resource::Endpoint::new("posts", Some("/posts/{id}"), Some("/posts"), vec![base])
 }
 
 impl Rig {
@@ -85,7 +95,19 @@ impl Rig {
         let revocations = Arc::new(Revocations::default());
         let denied = Arc::new(DenyList::default());
         let config = node::Config::default();
+        let shared = Arc::new(Shared {
+            rules: ArcSwap::from_pointee(Rules::new(vec![], false)),
+            revocations: Arc::clone(&revocations),
+            routes: ArcSwap::default(),
+            apps: ArcSwap::default(),
+            settings: ArcSwap::default(),
+            notices: Arc::clone(hub.notices()),
+            metrics,
+        });
         let node = Node::start(hub, Arc::new(broker), revocations, denied, config)
+            .await
+            .unwrap();
+        let table = Endpoints::start(shared, Arc::clone(&node), vec![configured()], 3)
             .await
             .unwrap();
 
@@ -94,7 +116,8 @@ impl Rig {
             ..Config::default()
         };
         change(&mut config);
-        let control = Arc::new(Control::new(config, Arc::clone(&node)).unwrap());
+        let control =
+            Arc::new(Control::new(config, Arc::clone(&node), Arc::clone(&table)).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -107,6 +130,7 @@ impl Rig {
             node,
             worker,
             control,
+            table,
             address,
             stop: Some(stop),
             task,

@@ -1,9 +1,8 @@
-//! `pogo.v1.Events`, `Firewall`, `Nodes` and `Endpoints`.
+//! `pogo.v1.Events`, `Firewall` and `Nodes`.
 
 use pogo::code::CloseCode;
 use pogo::control::proto::{
-    AllowRequest, DeleteEndpointRequest, DenyRequest, ListDeniedRequest, ListEndpointsRequest,
-    ListNodesRequest, PurgeCacheRequest, PutEndpointRequest, ReaccessRequest, WatchRequest,
+    AllowRequest, DenyRequest, ListDeniedRequest, ListNodesRequest, WatchRequest,
 };
 use pogo::hub::{self, SessionAction};
 use tokio_stream::StreamExt;
@@ -190,30 +189,4 @@ async fn the_node_is_listed() {
         .unwrap()
         .into_inner();
     assert!(nodes.nodes[0].draining);
-}
-
-#[tokio::test]
-async fn endpoints_are_not_built_and_say_so() {
-    let rig = Rig::start().await;
-    let mut endpoints = rig.clients().await.endpoints;
-    let list = endpoints
-        .list_endpoints(ListEndpointsRequest::default())
-        .await;
-    refused(Code::Unimplemented, list);
-    refused(
-        Code::Unimplemented,
-        endpoints.put_endpoint(PutEndpointRequest::default()).await,
-    );
-    let delete = endpoints
-        .delete_endpoint(DeleteEndpointRequest::default())
-        .await;
-    refused(Code::Unimplemented, delete);
-    refused(
-        Code::Unimplemented,
-        endpoints.purge_cache(PurgeCacheRequest::default()).await,
-    );
-    refused(
-        Code::Unimplemented,
-        endpoints.reaccess(ReaccessRequest::default()).await,
-    );
 }

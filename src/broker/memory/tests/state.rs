@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{Fingerprint, RevocationTarget};
+use crate::resource::{AccessRule, Audience, Credentials, Endpoint, FetchAs, VersionAt};
 
 fn config(path: &Path) -> MemoryConfig {
     MemoryConfig {
@@ -49,6 +50,42 @@ fn targets() -> [RevocationTarget; 4] {
     ]
 }
 
+/// One in which each part is another than by default.
+fn endpoint() -> Endpoint {
+    let bases = ["http://blog:8080/v1", "https://[::1]:8443"].map(|url| url.parse().unwrap());
+    let mut endpoint = Endpoint::new("posts", Some("/posts/{id}"), None, bases.into());
+    endpoint.auth = Credentials::Mint {
+        secret: "0123456789abcdef0123456789abcdef".into(),
+        audience: Some("blog".into()),
+        ttl: Duration::from_millis(1_500),
+    };
+    endpoint.access = AccessRule::Claims("tenant=a".into());
+    endpoint.audience = Audience::Shared;
+    endpoint.fetch_as = FetchAs::Service(Some("token".into()));
+    endpoint.version = VersionAt::Header("X-Version".into());
+    endpoint.upstream.breaker.ratio = 0.1;
+    endpoint.upstream.forward = vec![http::HeaderName::from_static("x-tenant")];
+    endpoint.cache.max_ttl = Some(Duration::ZERO);
+    endpoint.revalidate_every = Some(Duration::from_secs(5));
+    endpoint
+}
+
+#[test]
+fn a_full_store_takes_no_further_endpoint() {
+    let config = MemoryConfig {
+        max_endpoints: 1,
+        ..MemoryConfig::default()
+    };
+    let hub = Arc::new(Recording::default());
+    let broker = MemoryBroker::open(config, Arc::new(suite::rule), hub, &Metrics::new()).unwrap();
+    let mut other = endpoint();
+    other.name = "other".into();
+    now(broker.put_endpoint(endpoint())).unwrap();
+    now(broker.put_endpoint(endpoint())).unwrap();
+    let refused = now(broker.put_endpoint(other)).unwrap_err();
+    assert!(refused.to_string().contains("gateway.max_endpoints"));
+}
+
 fn now<T>(future: BrokerFuture<'_, T>) -> Result<T, BrokerError> {
     future.now_or_never().unwrap()
 }
@@ -77,8 +114,11 @@ fn records_survive_a_restart() {
         },
     ];
     now(broker.deny(denied.clone())).unwrap();
+    let endpoint = endpoint();
+    now(broker.put_endpoint(endpoint.clone())).unwrap();
     drop(broker);
     let broker = try_open(&path).unwrap();
+    assert_eq!(now(broker.endpoints()).unwrap(), [endpoint]);
     assert_eq!(now(broker.revocations("", 9)).unwrap(), expected);
     assert_eq!(now(broker.denied()).unwrap(), denied);
     assert!(now(broker.unrevoke("1")).unwrap());

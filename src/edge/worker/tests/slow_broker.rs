@@ -14,6 +14,7 @@ use crate::broker::{
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::publication::Admission;
+use crate::resource::Endpoint;
 use crate::session_id::SessionId;
 
 /// A broker that can be held.
@@ -194,6 +195,18 @@ impl Broker for SlowBroker {
 
     fn denied(&self) -> BrokerFuture<'_, Vec<Denied>> {
         self.inner.denied()
+    }
+
+    fn put_endpoint(&self, endpoint: Endpoint) -> BrokerFuture<'_, ()> {
+        self.inner.put_endpoint(endpoint)
+    }
+
+    fn delete_endpoint<'a>(&'a self, name: &'a str) -> BrokerFuture<'a, bool> {
+        self.inner.delete_endpoint(name)
+    }
+
+    fn endpoints(&self) -> BrokerFuture<'_, Vec<Endpoint>> {
+        self.inner.endpoints()
     }
 
     fn is_up(&self) -> bool {
