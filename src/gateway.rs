@@ -21,6 +21,7 @@ mod endpoints;
 mod events;
 mod failure;
 mod follow;
+pub mod http;
 mod read;
 mod recheck;
 pub mod replica;

@@ -95,7 +95,7 @@ impl Gateway {
         })
     }
 
-    fn identity(
+    pub(super) fn identity(
         &self,
         endpoint: &Endpoint,
         caller: &Caller,
@@ -120,7 +120,7 @@ impl Gateway {
 }
 
 /// The one place that says what it means that nothing came back.
-fn no_answer(error: &UpstreamError) -> Failure {
+pub(super) fn no_answer(error: &UpstreamError) -> Failure {
     match error {
         UpstreamError::Timeout { .. } => failure::timeout(false),
         UpstreamError::Unavailable { why, retry_after } => Failure {

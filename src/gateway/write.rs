@@ -37,7 +37,42 @@ struct Written {
     version: Option<u64>,
 }
 
+/// A write that an upstream has answered.
+pub(super) struct Made<'a> {
+    pub(super) verb: Verb,
+    pub(super) target: &'a Resource,
+    /// What was sent, if it is known.
+    pub(super) sent: Bytes,
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    /// As much of the answer's body as is known.
+    pub(super) body: Bytes,
+}
+
 impl Gateway {
+    /// A write that nobody's session made has been answered: caches are invalidated and everyone
+    /// is told, as of one over a socket.
+    pub(super) async fn made(&self, made: Made<'_>) {
+        let (target, status) = (made.target, made.status);
+        if status.is_redirection() {
+            // Done, as far as one can know (RFC 9111, 4.4).
+            return self.stir(target);
+        }
+        if !status.is_success() {
+            if shows_change(status) {
+                self.cache().bump(target.uri.as_str());
+            }
+            return;
+        }
+        let written = self.look_at(made);
+        self.invalidate(&written);
+        if target.endpoint.publish == Publisher::Service {
+            self.stir(target);
+        } else {
+            self.tell(&written, None).await;
+        }
+    }
+
     /// Carries out a write.
     pub(super) async fn write(
         self: &Arc<Self>,
@@ -72,7 +107,16 @@ impl Gateway {
                 return reply.refuse(failure);
             }
         };
-        let written = self.look_at(&call, resource, answer);
+        let (head, body) = answer.into_parts();
+        let made = Made {
+            verb: call.verb,
+            target: resource,
+            sent: call.body.clone(),
+            status: head.status,
+            headers: &head.headers,
+            body,
+        };
+        let written = self.look_at(made);
         self.invalidate(&written);
         let success = written.success();
         let told = endpoint.publish != Publisher::Service;
@@ -90,7 +134,13 @@ impl Gateway {
             self.expected().put(key, expecting);
         }
         if told {
-            self.tell(&call, &written, origin).await;
+            let writer = Writer {
+                session: origin.session,
+                call: call.id,
+                re: call.options.re.clone(),
+                echo: call.options.echo,
+            };
+            self.tell(&written, Some(writer)).await;
         } else {
             self.stir(&written.target);
         }
@@ -133,20 +183,20 @@ impl Gateway {
     }
 
     /// Reads the upstream's answer.
-    fn look_at(&self, call: &Call, target: &Resource, answer: Response<Bytes>) -> Written {
-        let (parts, body) = answer.into_parts();
-        let json = body::json(&parts.headers, &body);
+    fn look_at(&self, made: Made<'_>) -> Written {
+        let Made { verb, target, .. } = made;
+        let json = body::json(made.headers, &made.body);
         let parsed = json
             .as_ref()
             .and_then(|json| serde_json::from_slice(json).ok());
         let version = version::of(
             &target.endpoint.version,
-            Some(&parts.headers),
+            Some(made.headers),
             parsed.as_ref(),
         );
-        let item = match call.verb {
+        let item = match verb {
             Verb::Create => {
-                let here = self.located(target, &parts.headers, &LOCATION);
+                let here = self.located(target, made.headers, &LOCATION);
                 here.or_else(|| {
                     let id = events::id_in(&target.endpoint, parsed.as_ref()?)?;
                     self.ours(target, target.item(&id)?.as_str())
@@ -155,13 +205,13 @@ impl Gateway {
             _ => Some(target.clone()),
         };
         Written {
-            verb: call.verb,
+            verb,
             target: target.clone(),
             item,
-            status: parts.status,
-            headers: parts.headers,
+            status: made.status,
+            headers: made.headers.clone(),
             json,
-            body: parsed.or_else(|| serde_json::from_slice(&call.body).ok()),
+            body: parsed.or_else(|| serde_json::from_slice(&made.sent).ok()),
             version,
         }
     }
@@ -199,15 +249,9 @@ impl Gateway {
     }
 
     /// Tells everyone.
-    async fn tell(&self, call: &Call, written: &Written, origin: Origin) {
-        let writer = Writer {
-            session: origin.session,
-            call: call.id,
-            re: call.options.re.clone(),
-            echo: call.options.echo,
-        };
+    async fn tell(&self, written: &Written, writer: Option<Writer>) {
         let change = Change {
-            writer: Some(writer),
+            writer,
             ..Change::default()
         };
         let publication = NewPublication {
