@@ -27,8 +27,8 @@ mod tls;
 mod turns;
 
 pub use caller::{Key, Scope, ScopeError};
-pub use endpoints::message as endpoint_message;
 pub use config::{Config, Limits, Tls};
+pub use endpoints::message as endpoint_message;
 pub use tls::TlsError;
 
 use std::future::Future;

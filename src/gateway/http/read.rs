@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    ACCEPT, AUTHORIZATION, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response};
@@ -21,8 +21,6 @@ use crate::gateway::read::View;
 use crate::gateway::upstream::{Asked, RequestBody};
 use crate::resource::{AccessRule, Audience, Failure, FetchAs, Resource};
 
-/// What of a client's headers selects what it gets.
-const SELECTING: [HeaderName; 3] = [ACCEPT, ACCEPT_LANGUAGE, HeaderName::from_static("prefer")];
 /// What asks for less than the whole.
 const CONDITIONS: [HeaderName; 6] = [
     IF_MATCH,
@@ -41,6 +39,7 @@ struct Read {
     /// The client's, `Accept` filled in.
     headers: HeaderMap,
     own: Option<HeaderValue>,
+    rules: Arc<Rules>,
 }
 
 impl Http {
@@ -79,7 +78,12 @@ impl Http {
         if let Some(own) = own.clone().filter(|_| !shared) {
             view.variant = own;
         }
-        let mut lookup = Lookup::new(rules, view.uri.clone(), view.variant.clone(), asked);
+        let mut lookup = Lookup::new(
+            Arc::clone(&rules),
+            view.uri.clone(),
+            view.variant.clone(),
+            asked,
+        );
         if let Some(own) = own.filter(|_| shared) {
             // What is there for everyone is there for him; what he fetches is his own until its
             // headers say otherwise.
@@ -103,6 +107,7 @@ impl Http {
             method: head.method.clone(),
             headers,
             own: who.own,
+            rules,
         });
         let fetch = move |ask| {
             let read = Arc::clone(&read);
@@ -154,21 +159,19 @@ fn learn(gateway: &Arc<Gateway>, view: &View, era: crate::gateway::access::Era, 
 impl Read {
     async fn fetch(&self, ask: Ask) -> Result<Fetched, Failure> {
         let mut headers = HeaderMap::new();
-        let mut take = |names: &[HeaderName]| {
-            for name in names {
-                for value in self.headers.get_all(name) {
-                    headers.append(name, value.clone());
-                }
-            }
-        };
-        take(&SELECTING);
         let mut method = Method::GET;
+        // The whole is asked for unless the cache lets the client have its say.
+        let own = matches!(ask, Ask::Own);
+        let selecting = self.rules.selecting.iter();
+        let selecting = selecting.filter(|name| !CONDITIONS.contains(name));
+        for name in selecting.chain(CONDITIONS.iter().filter(|_| own)) {
+            for value in self.headers.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
         match ask {
             Ask::Whole => {}
-            Ask::Own => {
-                take(&CONDITIONS);
-                method = self.method.clone();
-            }
+            Ask::Own => method = self.method.clone(),
             Ask::Validate(conditions) => headers.extend(conditions),
         }
         let endpoint = &*self.view.endpoint;

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::resource::Endpoint;
 use crate::auth::Revocation;
 use crate::broker::{BrokerFuture, ChannelState, Denied};
 use crate::publication::Admission;
+use crate::resource::Endpoint;
 
 /// What happens when the broker is asked next.
 pub(super) type Action = Box<dyn FnOnce(&MemoryBroker) + Send>;
