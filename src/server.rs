@@ -4,6 +4,7 @@
 
 mod apps;
 mod files;
+mod gateway;
 mod reload;
 mod site;
 
@@ -276,6 +277,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         limits: limits.clone(),
         shared: shared.clone(),
         metrics: metrics.clone(),
+        gateway: Arc::new(gateway::NoEndpoints(node.hub().clone())),
     };
     let workers = Arc::new(Workers::start(&config.edge, &services)?);
     let services = FrontServices {

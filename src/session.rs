@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::notice::Notices;
 use crate::protocol::{Encoding, Spelling};
 use crate::publication::{Form, Position};
-use crate::resource::Routes;
+use crate::resource::{Call, Routes};
 use crate::session_id::SessionId;
 
 /// What all sessions of a node share.
@@ -50,6 +50,13 @@ pub struct Shared {
     pub notices: Arc<Notices>,
     /// Where commands and expired publications are counted.
     pub metrics: Metrics,
+}
+
+impl Shared {
+    /// Whether `name` is where endpoints are: no ordinary channel's.
+    fn is_covered(&self, name: &str) -> bool {
+        name.starts_with('/') && !matches!(self.routes.load().find(name), Ok(None))
+    }
 }
 
 /// How a session begins.
@@ -106,6 +113,8 @@ pub enum Effect {
     /// Carry this out and call [`Session::resume`]; until then feed the session nothing and hold
     /// its pushes back. At most one at a time.
     Perform(Operation),
+    /// Hand this to the gateway; the answer comes by [`Session::answered`].
+    Call(Box<Call>),
     /// The session has left this channel: take it out of the table and tell the node.
     Leave {
         /// The channel.
@@ -114,7 +123,21 @@ pub enum Effect {
         slot: Slot,
         /// Whether it had a presence entry.
         present: bool,
+        /// Whether the gateway has bound it, which must be told.
+        covered: bool,
     },
+}
+
+/// What the worker has to know before an answer of the gateway binds a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// Where the subscription lies, if the session is on the uri already.
+    pub slot: Option<Slot>,
+    /// How its pushes are to be spelled.
+    pub spelling: Spelling,
+    /// Whether the answer holds all that was pushed up to its position. If not, who is there
+    /// already goes on where it is.
+    pub whole: bool,
 }
 
 /// Work outside the session.
@@ -144,6 +167,8 @@ pub enum Operation {
     Presence(ChannelName),
     /// Read history.
     History(ChannelName, HistoryQuery),
+    /// Nothing but to wait, until answers of the gateway have made the session free again.
+    Wait,
 }
 
 /// One channel to join.

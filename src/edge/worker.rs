@@ -8,6 +8,7 @@
 
 mod act;
 mod adopt;
+mod calls;
 mod cap;
 mod client;
 mod direct;
@@ -203,10 +204,12 @@ impl Worker {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Message(WorkerMessage::Deliver(delivery)) => {
-                if let Some((channel, subscribers)) = self.table.enqueue(delivery) {
-                    self.walks.push(channel, subscribers);
-                }
+            Input::Message(WorkerMessage::Deliver(delivery)) => self.enqueue(delivery, None),
+            Input::Message(WorkerMessage::DeliverTo { delivery, targets }) => {
+                self.deliver_to(delivery, targets);
+            }
+            Input::Message(WorkerMessage::Answer { target, answer }) => {
+                self.answered(target, *answer);
             }
             Input::Message(WorkerMessage::List {
                 filter,
@@ -224,8 +227,6 @@ impl Worker {
             }) => {
                 let _ = reply.send(self.act(&filter, &action));
             }
-            // Nothing makes calls yet.
-            Input::Message(WorkerMessage::DeliverTo { .. } | WorkerMessage::Answer { .. }) => {}
             Input::Message(WorkerMessage::Drain { period }) => self.drain(period),
             Input::Adopt(connection) => self.adopt(*connection),
             Input::Finished {

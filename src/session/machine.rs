@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Effect, Opening, Outcome, Shared, native, pusher};
+use super::{Binding, Effect, Opening, Outcome, Shared, Slot, native, pusher};
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::code::CloseCode;
 use crate::hub::{SessionFilter, SessionInfo};
 use crate::protocol::Message;
 use crate::publication::Position;
+use crate::resource::Answer;
 use crate::session_id::SessionId;
 
 /// One client's session.
@@ -62,6 +63,30 @@ impl Session {
     /// that it joined are left again.
     pub fn resume(&mut self, outcome: Outcome, now: Now, out: &mut Vec<Effect>) {
         of_each!(self, session => session.resume(outcome, now, out));
+    }
+
+    /// How the session would be bound by an answer of the gateway; none: it is not, and what the
+    /// gateway has done for it must be undone.
+    pub fn binding(&self, answer: &Answer) -> Option<Binding> {
+        match self {
+            Self::Native(session) => session.binding(answer),
+            // They make no calls.
+            Self::Pusher(_) => None,
+        }
+    }
+
+    /// Takes the answer to a call. `slot`: where the subscription lies that it makes or renews, as
+    /// [`Self::binding`] has allowed. While an operation is under way, too.
+    pub fn answered(&mut self, answer: Answer, slot: Option<Slot>, out: &mut Vec<Effect>) {
+        match self {
+            Self::Native(session) => session.answered(answer, slot, out),
+            Self::Pusher(_) => {}
+        }
+    }
+
+    /// Where its subscription to `channel` lies.
+    pub fn slot(&self, channel: &str) -> Option<Slot> {
+        of_each!(self, session => session.slot(channel))
     }
 
     /// Whether an operation is under way: feed it nothing else then (deadlines excepted).

@@ -4,12 +4,15 @@
 //! once, the welcome is the first frame, and nothing is asked of the encoding but to encode.
 
 mod auth;
+mod calls;
 mod commands;
 mod join;
+mod list;
 mod pending;
 mod publish;
 mod refusal;
 mod replay;
+mod rest;
 mod server;
 mod subscribe;
 mod timers;
@@ -21,13 +24,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::calls::Calls;
 use self::pending::Pending;
 use self::timers::Timers;
 use super::refusals::Refusals;
 use super::subscriptions::{self, Subscriptions};
 use super::{
     Effect, JoinRequest, Joined, Message, NativeOpening, NoGrant, Operation, Outcome, Settings,
-    Shared,
+    Shared, Slot,
 };
 use crate::auth::Grant;
 use crate::clock::Now;
@@ -49,6 +53,10 @@ pub struct Session {
     grant: Option<Arc<Grant>>,
     subscriptions: Subscriptions,
     pending: Option<Box<Pending>>,
+    /// The gateway's, while there are any.
+    calls: Option<Box<Calls>>,
+    /// The last one's id.
+    last_call: u32,
     timers: Timers,
     /// Since the Unix epoch.
     connected_at: Duration,
@@ -85,6 +93,8 @@ impl Session {
             grant: opening.grant.map(Arc::new),
             subscriptions: Subscriptions::default(),
             pending: None,
+            calls: None,
+            last_call: 0,
             timers,
             connected_at: now.unix,
             refusals: Refusals::default(),
@@ -116,7 +126,7 @@ impl Session {
                 self.refreshed(&ticket, &targets, results, out);
             }
             (Pending::Subscribe(ticket, targets, list), Outcome::Joined(results)) => {
-                let asked = (&*targets, list.as_deref());
+                let asked = (&*targets, list.as_ref());
                 self.subscribed(&ticket, asked, (results, now), out);
             }
             (Pending::Publish(ticket), Outcome::Published(result)) => {
@@ -191,6 +201,11 @@ impl Session {
     /// Its id.
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Where its subscription to `channel` lies.
+    pub fn slot(&self, channel: &str) -> Option<Slot> {
+        Some(self.subscriptions.get(channel)?.slot)
     }
 
     /// Starts work outside; nothing else is under way.

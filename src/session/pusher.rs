@@ -32,7 +32,9 @@ use self::sign_in::SigningIn;
 use self::timers::Timers;
 use super::refusals::Refusals;
 use super::subscriptions::{Subscription, Subscriptions};
-use super::{Effect, JoinRequest, Joined, Message, Operation, Outcome, PusherOpening, Shared};
+use super::{
+    Effect, JoinRequest, Joined, Message, Operation, Outcome, PusherOpening, Shared, Slot,
+};
 use crate::auth::pusher::App;
 use crate::channel::ChannelName;
 use crate::clock::Now;
@@ -219,6 +221,11 @@ impl Session {
             tokens: memos.iter().map(|memo| memo.fingerprint).collect(),
             mailbox_bytes: 0,
         }
+    }
+
+    /// Where its subscription to `channel` lies.
+    pub fn slot(&self, channel: &str) -> Option<Slot> {
+        Some(self.subscriptions.get(channel)?.slot)
     }
 
     /// Its id.

@@ -1,7 +1,7 @@
 //! A session's subscriptions: a vector sorted by name. Most sessions have a handful, where it is
 //! the smallest and quickest form; at the limit of 1,000 an insertion moves a few kilobytes.
 
-use super::Slot;
+use super::{Effect, Slot};
 use crate::channel::ChannelName;
 use crate::protocol::Spelling;
 
@@ -16,6 +16,20 @@ pub(super) struct Subscription {
     pub(super) present: bool,
     /// Whether the server decided it, so that no token takes it away.
     pub(super) by_server: bool,
+    /// Whether the gateway has bound it.
+    pub(super) covered: bool,
+}
+
+impl Subscription {
+    /// What leaving `channel`, of which this was the subscription, means outside.
+    pub(super) fn leave(self, channel: ChannelName) -> Effect {
+        Effect::Leave {
+            channel,
+            slot: self.slot,
+            present: self.present,
+            covered: self.covered,
+        }
+    }
 }
 
 /// All of a session's subscriptions, at most one a channel.

@@ -9,7 +9,7 @@ use mio::{Interest, Token};
 use super::client::{Client, Phase};
 use super::mailbox::{Entry, Kind, Mailbox};
 use super::transport::Transport;
-use super::{CLOSE_LINGER, Worker, table};
+use super::{CLOSE_LINGER, Worker, operations, table};
 use crate::code::CloseCode;
 use crate::edge::connection::{Connection, Credential};
 use crate::event_log::EventKind;
@@ -206,6 +206,10 @@ impl Worker {
             operation.deferred.clear();
             operation.backlog = Vec::new();
         }
+        client.operation = client
+            .operation
+            .take()
+            .filter(|operation| operation.kind != operations::Kind::Wait);
         let id = session.id();
         let mut effects = Vec::new();
         session.end(&mut effects);
@@ -214,9 +218,10 @@ impl Worker {
                 channel,
                 slot,
                 present,
+                covered,
             } = effect
             {
-                self.leave(id, channel, slot, present);
+                self.leave((id, channel), slot, (present, covered));
             }
         }
         self.by_id.remove(&id);

@@ -112,6 +112,15 @@ impl InFlight {
         }
     }
 
+    /// Takes over what waited behind another that this one follows at once.
+    pub(super) fn go_on_from(&mut self, waited: Self) {
+        self.held = waited.held;
+        self.held_bytes = waited.held_bytes;
+        self.lost = waited.lost;
+        self.deferred = waited.deferred;
+        self.backlog = waited.backlog;
+    }
+
     /// Whether one more push of `cost` stays within `bounds`.
     pub(super) fn has_room(&self, cost: usize, bounds: Bounds) -> bool {
         self.held_bytes + cost <= bounds.bytes && self.held.len() < bounds.entries

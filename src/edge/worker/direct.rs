@@ -107,7 +107,11 @@ impl<'a> Direct<'a> {
         let open = client.phase == Phase::Open && client.operation.is_none();
         let (first, last) = self.sequences;
         let unknown = first == 0 || subscriber.after < first;
-        if !(idle && open && unknown) || self.excludes && self.is_excluded(client) {
+        let late = self
+            .passing
+            .first()
+            .is_none_or(|one| one.precedes(subscriber));
+        if !(idle && open && unknown) || late || self.excludes && self.is_excluded(client) {
             return Outcome::NotFor;
         }
         let wire = client.wire(subscriber.spelling);

@@ -11,6 +11,7 @@ use crate::channel::ChannelName;
 use crate::code::CloseCode;
 use crate::event_log::{Details, EventKind};
 use crate::hub::SessionFilter;
+use crate::resource::Origin;
 use crate::session::{Effect, JoinRequest, Operation, Outcome, Slot};
 use crate::session_id::SessionId;
 
@@ -39,9 +40,20 @@ impl Worker {
                 channel,
                 slot,
                 present,
+                covered,
             } => {
                 if let Some(id) = id {
-                    self.leave(id, channel, slot, present);
+                    self.leave((id, channel), slot, (present, covered));
+                }
+            }
+            Effect::Call(call) => {
+                if let Some(session) = id {
+                    let origin = Origin {
+                        worker: self.id,
+                        connection: key,
+                        session,
+                    };
+                    self.services.gateway.call(*call, origin);
                 }
             }
             Effect::Perform(operation) => {
@@ -94,6 +106,10 @@ impl Worker {
         let client = self.clients.get(key as usize)?;
         let (id, address) = (client.session.as_ref()?.id(), client.address);
         let kind = operations::Kind::of(&operation);
+        if let Operation::Wait = operation {
+            self.clients[key as usize].operation = Some(Box::new(InFlight::new(kind, Vec::new())));
+            return None;
+        }
         let mut joining = Vec::new();
         let running = if let Operation::Join(requests) = operation {
             let joins: Vec<_> = requests
@@ -108,8 +124,13 @@ impl Worker {
         match operations::poll_once(running) {
             Ok(finished) => Some(self.settle(key, finished)),
             Err(running) => {
-                let operation = InFlight::new(kind, joining);
-                self.clients[key as usize].operation = Some(Box::new(operation));
+                let mut operation = InFlight::new(kind, joining);
+                let client = &mut self.clients[key as usize];
+                if let Some(waited) = client.operation.take() {
+                    // The answers that it waited for have led here.
+                    operation.go_on_from(*waited);
+                }
+                client.operation = Some(Box::new(operation));
                 operations::finish_later(&self.services, &self.inbox, (id, key), running);
                 None
             }
@@ -277,7 +298,7 @@ impl Worker {
     }
 
     /// Lets go of what waited behind an operation, unless the session has begun another.
-    fn release(&mut self, key: u32, mut waited: InFlight) {
+    pub(super) fn release(&mut self, key: u32, mut waited: InFlight) {
         let Some(client) = self.clients.get_mut(key as usize) else {
             return;
         };
@@ -288,12 +309,7 @@ impl Worker {
         }
         if let Some(next) = &mut client.operation {
             // Nothing came in between: all of it is behind what has just been carried out.
-            next.held = waited.held;
-            next.held_bytes = waited.held_bytes;
-            next.lost = waited.lost;
-            next.deferred = waited.deferred;
-            next.backlog = waited.backlog;
-            return;
+            return next.go_on_from(waited);
         }
         self.pass_on(key, &mut waited);
         while let Some(action) = waited.deferred.pop_front() {
@@ -310,13 +326,21 @@ impl Worker {
     }
 
     /// A session has left a channel.
-    pub(super) fn leave(&mut self, id: SessionId, channel: ChannelName, slot: Slot, present: bool) {
+    pub(super) fn leave(
+        &mut self,
+        (id, channel): (SessionId, ChannelName),
+        slot: Slot,
+        (present, covered): (bool, bool),
+    ) {
         self.table.remove(slot);
         self.log(EventKind::Unsubscribed, id, Some(&channel), None);
+        if covered {
+            self.services.gateway.left(id, &channel);
+        }
         self.leave_node(channel, present.then_some(id));
     }
 
-    fn leave_node(&self, channel: ChannelName, present: Option<SessionId>) {
+    pub(super) fn leave_node(&self, channel: ChannelName, present: Option<SessionId>) {
         let (services, worker) = (self.services.clone(), self.id);
         operations::detach(async move { services.node.leave(worker, channel, present).await });
     }

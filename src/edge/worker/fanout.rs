@@ -1,5 +1,6 @@
 //! Fan-out: walking publications over the local subscribers of their channel, in slices.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
@@ -15,7 +16,7 @@ use super::subscribers::{Listed, Subscriber};
 use super::walks::{Lane, SLICE, SMALL_SLICES};
 use crate::channel::SlowPolicy;
 use crate::code::CloseCode;
-use crate::hub::Delivery;
+use crate::hub::{Delivery, Target};
 use crate::publication::{Form, Publication};
 use crate::session::Slot;
 
@@ -50,17 +51,68 @@ impl Worker {
 
     /// Walks at most `budget` subscribers of a channel and returns what is left of it.
     fn walk_channel(&mut self, (key, lane): (u32, Lane), budget: usize) -> usize {
+        let straight = self.walks.is_empty(lane);
         let Some(channel) = self.table.channel(key) else {
             return budget;
         };
         let subscribers = channel.subscribers.len();
         let (passing, cursor, most) = channel.round.begin_slice(subscribers);
         let slice = most.min(budget);
-        let for_all = passing
-            .iter()
-            .all(|one| is_for_all(&one.delivery.publication, &channel.listed));
-        let mut direct = (for_all && self.walks.is_empty(lane))
-            .then(|| Direct::new(&passing, self.bounds, &mut self.runs))
+        let positions = (cursor..cursor + slice).map(|at| at % subscribers);
+        self.give((key, straight), &passing, positions);
+        if let Some(channel) = self.table.channel(key) {
+            channel.round.end_slice(passing, slice, subscribers);
+        }
+        budget - slice
+    }
+
+    /// Gives some sessions what no other shall have, in its place among what their channel brings.
+    pub(super) fn deliver_to(&mut self, delivery: Arc<Delivery>, targets: Box<[Target]>) {
+        let idle = self.table.idle(&delivery.publication.channel);
+        let Some(key) = idle.filter(|_| targets.len() <= SLICE) else {
+            return self.enqueue(delivery, Some(targets));
+        };
+        let name = delivery.publication.channel.as_str();
+        let slots = targets.iter().filter_map(|target| {
+            let client = self.clients.get(target.connection as usize)?;
+            let session = client.session.as_ref()?;
+            session
+                .slot(name)
+                .filter(|_| session.id() == target.session)
+        });
+        let slots: Vec<_> = slots.filter(|slot| slot.channel == key).collect();
+        let Some(channel) = self.table.channel(key) else {
+            return;
+        };
+        let positions = slots.iter();
+        let positions = positions.filter_map(|slot| channel.subscribers.position(slot.index));
+        let positions: Vec<_> = positions.collect();
+        let passing = [self.table.at_once(delivery, targets)];
+        self.give((key, false), &passing, positions.into_iter());
+    }
+
+    /// Lets `delivery` wait for the next walk over its channel, for `targets` alone if given.
+    pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>, targets: Option<Box<[Target]>>) {
+        if let Some((channel, subscribers)) = self.table.enqueue(delivery, targets) {
+            self.walks.push(channel, subscribers);
+        }
+    }
+
+    /// Gives what is `passing` to the subscribers at these positions, `straight` where it can be.
+    fn give(
+        &mut self,
+        (key, straight): (u32, bool),
+        passing: &[Passing],
+        positions: impl Iterator<Item = usize>,
+    ) {
+        let Some(channel) = self.table.channel(key) else {
+            return;
+        };
+        let for_all = |one: &Passing| {
+            one.is_for_all() && is_for_all(&one.delivery.publication, &channel.listed)
+        };
+        let mut direct = (straight && passing.iter().all(for_all))
+            .then(|| Direct::new(passing, self.bounds, &mut self.runs))
             .flatten();
         let mut receiver = Receiver {
             clients: &mut self.clients,
@@ -73,8 +125,8 @@ impl Worker {
             expired: 0,
             dropped: 0,
         };
-        for at in cursor..cursor + slice {
-            let Some((subscriber, place)) = channel.subscribers.at(at % subscribers) else {
+        for at in positions {
+            let Some((subscriber, place)) = channel.subscribers.at(at) else {
                 break;
             };
             let slot = Slot {
@@ -86,7 +138,7 @@ impl Worker {
                 None => None,
             };
             let offer = offer.or_else(|| {
-                receiver.offer_all(subscriber, slot, (&passing, channel.slow, &channel.listed))
+                receiver.offer_all(subscriber, slot, (passing, channel.slow, &channel.listed))
             });
             match offer {
                 Some(Offer::Queued) => self.dirty.push(subscriber.connection),
@@ -98,9 +150,7 @@ impl Worker {
         if let Some(direct) = direct {
             direct.finish(&mut self.written);
         }
-        channel.round.end_slice(passing, slice, subscribers);
         self.count_lost(expired, dropped);
-        budget - slice
     }
 
     /// Counts publications that were kept from a session.
@@ -165,7 +215,7 @@ impl Receiver<'_> {
         (passing, slow, listed): (&[Passing], SlowPolicy, &Listed),
     ) -> Option<Offer> {
         let client = self.clients.get_mut(subscriber.connection as usize)?;
-        client.session.as_ref()?;
+        let id = client.session.as_ref()?.id();
         let before = client.waiting_bytes();
         let mut room = Room {
             bounds: self.bounds,
@@ -175,10 +225,12 @@ impl Receiver<'_> {
             dropped: 0,
         };
         let mut result = Offer::Kept;
-        for Passing { delivery, .. } in passing {
+        for one in passing {
+            let delivery = &one.delivery;
             let publication = &delivery.publication;
             let sequence = publication.sequence;
-            if is_known(publication, subscriber, listed) || !client.may_have(publication) {
+            let known = is_known(publication, subscriber, listed);
+            if known || !one.is_for(subscriber, id) || !client.may_have(publication) {
                 continue;
             }
             if publication.is_expired(self.now) {

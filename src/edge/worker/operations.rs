@@ -18,6 +18,7 @@ use crate::hub::WorkerId;
 use crate::limits::Limits;
 use crate::node::{Join, NewPublication, Node, PublishError};
 use crate::publication::Form;
+use crate::resource::Calls;
 use crate::session::{JoinRequest, Joined, NoGrant, Operation, Outcome, Slot};
 use crate::session_id::SessionId;
 
@@ -29,7 +30,6 @@ const MAX_MEMBERS: usize = 10_000;
 const MAX_RECOVERED: usize = 1_001;
 
 /// What operations need.
-#[derive(Debug)]
 pub(super) struct Services {
     /// Hub and broker.
     pub(super) node: Arc<Node>,
@@ -39,6 +39,8 @@ pub(super) struct Services {
     pub(super) limits: Arc<Limits>,
     /// How long an operation may take.
     pub(super) operation_timeout: Duration,
+    /// Takes the sessions' calls.
+    pub(super) gateway: Arc<dyn Calls>,
 }
 
 /// A channel that is being joined: the worker's table has the subscription already.
@@ -133,8 +135,8 @@ pub(super) fn start(
                     .await
                     .map_err(|error| refused(&error)),
             ),
-            // Joins need the table: see `start_joins`.
-            Operation::Join(_) => Outcome::Joined(Vec::new()),
+            // Joins need the table: see `start_joins`. To wait is nothing to start.
+            Operation::Join(_) | Operation::Wait => Outcome::Joined(Vec::new()),
         })
     })
 }
@@ -291,7 +293,9 @@ pub(super) fn detach(future: impl Future<Output = ()> + Send + 'static) {
 pub(super) fn timed_out(kind: Kind, joining: Vec<Joining>) -> Finished {
     let code = ErrorCode::Timeout;
     match kind {
-        Kind::Join => Finished::Joined(joining.into_iter().map(|join| (join, Err(code))).collect()),
+        Kind::Join | Kind::Wait => {
+            Finished::Joined(joining.into_iter().map(|join| (join, Err(code))).collect())
+        }
         Kind::Authenticate => Finished::Other(Outcome::Authenticated(Err(code.into()))),
         Kind::Publish => Finished::Other(Outcome::Published(Err(code))),
         Kind::Presence => Finished::Other(Outcome::Members(Err(code))),
@@ -300,13 +304,15 @@ pub(super) fn timed_out(kind: Kind, joining: Vec<Joining>) -> Finished {
 }
 
 /// The kind of an operation.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Join,
     Authenticate,
     Publish,
     Presence,
     History,
+    /// For answers of the gateway: no future ends it, the session does.
+    Wait,
 }
 
 impl Kind {
@@ -323,6 +329,7 @@ impl Kind {
             Operation::Publish { .. } => Self::Publish,
             Operation::Presence(_) => Self::Presence,
             Operation::History(..) => Self::History,
+            Operation::Wait => Self::Wait,
         }
     }
 }

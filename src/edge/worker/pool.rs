@@ -1,6 +1,7 @@
 //! The workers as one: starting them, giving each connection to the least loaded, stopping them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,13 +30,14 @@ use crate::limits::Limits;
 use crate::metrics::{Metrics, WorkerLabel};
 use crate::node::Node;
 use crate::protocol::deflate::Inflater;
+use crate::resource::Calls;
 use crate::session::Shared;
 
 /// How often a drain looks whether all sessions are gone.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// What the workers work with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PoolServices {
     /// Hub and broker.
     pub node: Arc<Node>,
@@ -47,6 +49,14 @@ pub struct PoolServices {
     pub shared: Arc<Shared>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Takes the sessions' calls.
+    pub gateway: Arc<dyn Calls>,
+}
+
+impl fmt::Debug for PoolServices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolServices").finish_non_exhaustive()
+    }
 }
 
 /// A worker could not be started.
@@ -212,6 +222,7 @@ impl Workers {
             authenticator: services.authenticator.clone(),
             limits: services.limits.clone(),
             operation_timeout: config.operation_timeout,
+            gateway: services.gateway.clone(),
         });
         for (index, poll) in polls.into_iter().enumerate() {
             let (inbox, gauges) = workers.peers.0[index].clone();

@@ -103,6 +103,12 @@ impl Subscribers {
         self.dense.get_mut(position as usize)
     }
 
+    /// The position of the one at `place`.
+    pub(super) fn position(&self, place: u32) -> Option<usize> {
+        let position = self.index.get(place as usize)?.position as usize;
+        (position < self.dense.len()).then_some(position)
+    }
+
     /// The one at `position`, from 0 to the length, and its place.
     pub(super) fn at(&mut self, position: usize) -> Option<(&mut Subscriber, u32)> {
         let subscriber = self.dense.get_mut(position)?;

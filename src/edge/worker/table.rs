@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::round::Round;
+use super::round::{Passing, Round};
 use super::subscribers::{Listed, Subscriber, Subscribers};
 use crate::channel::{ChannelName, SlowPolicy};
-use crate::hub::Delivery;
+use crate::hub::{Delivery, Target};
 use crate::protocol::Spelling;
 use crate::session::Slot;
 
@@ -145,9 +145,25 @@ impl Table {
         channel.is_some_and(|channel| channel.listed.holds(id, revision))
     }
 
-    /// Lets `delivery` wait for the next walk over its channel. The channel's key and how many
+    /// The channel of this name, if nothing waits to be walked over it.
+    pub(super) fn idle(&self, name: &ChannelName) -> Option<u32> {
+        let key = *self.by_name.get(name)?;
+        let channel = self.channels.get(key as usize)?;
+        (!channel.queued).then_some(key)
+    }
+
+    /// What is given to `targets` at once.
+    pub(super) fn at_once(&self, delivery: Arc<Delivery>, targets: Box<[Target]>) -> Passing {
+        Passing::new(delivery, Some(targets), self.last_id)
+    }
+
+    /// Lets `delivery` wait for the next walk over its channel, for `targets` alone if given. The channel's key and how many
     /// subscribers it has, if it must be put among the walks.
-    pub(super) fn enqueue(&mut self, delivery: Arc<Delivery>) -> Option<(u32, usize)> {
+    pub(super) fn enqueue(
+        &mut self,
+        delivery: Arc<Delivery>,
+        targets: Option<Box<[Target]>>,
+    ) -> Option<(u32, usize)> {
         let key = *self.by_name.get(&delivery.publication.channel)?;
         let channel = self.channels.get_mut(key as usize)?;
         let subscribers = channel.subscribers.len();
@@ -155,7 +171,9 @@ impl Table {
         if idle && let Some(round) = self.spare.pop() {
             channel.round = round;
         }
-        channel.round.push(delivery);
+        channel
+            .round
+            .push(Passing::new(delivery, targets, self.last_id));
         idle.then_some((key, subscribers))
     }
 

@@ -1,6 +1,7 @@
 //! Workers on real sockets, turned by hand, over a broker whose answers wait until they are let
 //! go.
 
+mod calls;
 mod client;
 mod crowd;
 mod drive;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::calls::{Purpose, Wish};
 use super::pending::{Pending, Target, Ticket};
 use super::refusal::Refusal;
 use super::replay::Wanted;
@@ -14,7 +15,8 @@ use crate::auth::{self, Grant, Op};
 use crate::channel::{Access, ChannelName};
 use crate::clock::Now;
 use crate::code::{CloseCode, ErrorCode};
-use crate::protocol::{Command, Event, Name, Reply, Welcome, options};
+use crate::protocol::{Command, Event, Name, Reply, Spelling, Welcome, options};
+use crate::resource::Verb;
 
 /// The reason that a client is told when a fresh token no longer allows a channel.
 const NOT_ALLOWED: &str = "forbidden";
@@ -31,7 +33,8 @@ impl Session {
         }
         let targets = self.token_targets();
         if targets.is_empty() {
-            return self.welcome(&[], out);
+            self.welcome(&[], out);
+            return self.bind_token(out);
         }
         let requests = self.requests(&targets);
         self.perform(Pending::Opening(targets), Operation::Join(requests), out);
@@ -47,7 +50,8 @@ impl Session {
         let pages = self.absorb(targets, results);
         if self.stage == Stage::Opening {
             let channels = self.token_channels();
-            return self.welcome(&channels, out);
+            self.welcome(&channels, out);
+            return self.bind_token(out);
         }
         // The welcome had to be said early, so the client hears of each channel by itself.
         for (target, page) in targets.iter().zip(&pages) {
@@ -65,6 +69,7 @@ impl Session {
                 );
             }
         }
+        self.bind_token(out);
     }
 
     /// Sees that the welcome is the first frame, whatever the server has to say meanwhile.
@@ -124,9 +129,11 @@ impl Session {
         }
         self.arm_token(now);
         self.drop_disallowed(out);
+        self.recheck(out);
         let targets = self.token_targets();
         if targets.is_empty() {
-            return self.reply_authenticated(&ticket, out);
+            self.reply_authenticated(&ticket, out);
+            return self.bind_token(out);
         }
         let requests = self.requests(&targets);
         self.perform(
@@ -146,6 +153,7 @@ impl Session {
     ) {
         self.absorb(targets, results);
         self.reply_authenticated(ticket, out);
+        self.bind_token(out);
     }
 
     /// Puts `grant` in force, unless it is another subject's or revoked: then all stays as it was.
@@ -194,6 +202,7 @@ impl Session {
             .iter()
             .filter(|(channel, subscription)| {
                 !subscription.by_server
+                    && !subscription.covered
                     && !self.may_stay(channel.as_str(), listed.contains(channel.as_str()))
             })
             .map(|(channel, _)| channel.clone())
@@ -223,11 +232,28 @@ impl Session {
         let mut seen = BTreeSet::new();
         let channels = self.grant.iter().flat_map(|grant| &grant.channels);
         channels
+            .map(|channel| self.canonical(channel.as_str()).unwrap_or(channel.clone()))
             .filter(|channel| {
-                self.subscriptions.contains(channel.as_str()) && seen.insert(channel.as_str())
+                self.subscriptions.contains(channel.as_str()) && seen.insert(channel.clone())
             })
-            .cloned()
             .collect()
+    }
+
+    /// Binds to what of the token's channels endpoints cover; `pogo:subscribed` follows for each.
+    fn bind_token(&mut self, out: &mut Vec<Effect>) {
+        let Some(grant) = self.grant.clone() else {
+            return;
+        };
+        for channel in &grant.channels {
+            let Some(uri) = self.canonical(channel.as_str()) else {
+                continue;
+            };
+            let there = self.subscriptions.contains(uri.as_str());
+            if !there && self.check_bind(Some(&uri)).is_ok() {
+                let wish = Wish::own(Verb::Bind, (uri, Spelling::Uri), Purpose::Token);
+                self.call(wish, out);
+            }
+        }
     }
 
     /// The token's channels that the session is not on yet, as far as rules and limit allow. To
@@ -243,6 +269,7 @@ impl Session {
             .iter()
             .filter(|channel| {
                 !self.subscriptions.contains(channel.as_str())
+                    && !self.shared.is_covered(channel.as_str())
                     && self.may_stay(channel.as_str(), true)
                     && seen.insert(channel.as_str())
             })

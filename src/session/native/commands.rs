@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::pending::Ticket;
 use super::refusal::Refusal;
-use super::{Effect, Message, Session, Stage};
+use super::{Effect, Message, Session, Stage, rest};
 use crate::channel::{COMMANDS, ChannelName};
 use crate::clock::Now;
 use crate::code::{CloseCode, ErrorCode};
@@ -86,16 +86,10 @@ impl Session {
             "unbind" | "channel:unsubscribe" => self.unsubscribe(command, ticket, out),
             "channel:presence" => self.presence(command, ticket, out),
             "channel:history" => self.history(command, ticket, out),
-            "index" | "show" | "create" | "update" | "delete" => {
-                address(command)?;
-                Err(Refusal::new(
-                    ErrorCode::NoRoute,
-                    format!(
-                        "No endpoint covers this uri, so `{event}` has nothing to act on; check the uri."
-                    ),
-                ))
-            }
-            _ => self.publish(command, ticket, out),
+            _ => match rest::verb(event) {
+                Some(verb) => self.rest(verb, command, ticket, out),
+                None => self.publish(command, ticket, out),
+            },
         }
     }
 

@@ -138,6 +138,7 @@ impl Session {
             spelling: target.spelling,
             present: target.present || live.is_some_and(|live| live.present),
             by_server: target.by_server || live.is_some_and(|live| live.by_server),
+            covered: live.is_some_and(|live| live.covered),
         };
         self.subscriptions
             .insert(target.channel.clone(), subscription);
@@ -157,6 +158,7 @@ impl Session {
                     channel: target.channel.clone(),
                     slot: joined.slot,
                     present: target.present,
+                    covered: false,
                 });
             }
         }

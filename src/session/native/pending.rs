@@ -1,12 +1,14 @@
 //! What a session remembers while an operation is under way, and the tickets that see to it that
 //! a command is counted and answered once.
 
+use super::calls::Asked;
 use super::refusal::Refusal;
 use super::replay::{Since, Wanted};
 use super::{Effect, Session};
 use crate::channel::ChannelName;
 use crate::code::ErrorCode;
 use crate::protocol::{Event, Failure, Reply, RequestId, Spelling};
+use crate::resource::Answer;
 
 /// What the operation under way is for.
 #[derive(Debug)]
@@ -20,7 +22,9 @@ pub(super) enum Pending {
     /// `auth`, its token's channels being joined.
     Refresh(Ticket<'static>, Vec<Target>),
     /// `channel:subscribe` or `bind`; with a list, one entry for each name that was given.
-    Subscribe(Ticket<'static>, Vec<Target>, Option<Vec<Entry>>),
+    Subscribe(Ticket<'static>, Vec<Target>, Option<List>),
+    /// `channel:subscribe` with a list of which the gateway is asked first.
+    Gather(Box<Gather>),
     /// A client's publication.
     Publish(Ticket<'static>),
     /// `channel:presence`.
@@ -52,13 +56,39 @@ pub(super) struct Target {
     pub(super) wanted: Wanted,
 }
 
-/// One name of a list and the target that it became.
+/// One name of a list and what it became.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// As it was sent.
     pub(super) channel: Box<str>,
+    pub(super) target: Result<At, Refusal>,
+}
+
+/// Where an entry is dealt with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At {
     /// An index of the targets.
-    pub(super) target: Result<usize, Refusal>,
+    Joined(usize),
+    /// An index of the calls.
+    Bound(usize),
+}
+
+/// A list of names.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) entries: Vec<Entry>,
+    /// The calls, as far as they have been answered.
+    pub(super) bound: Vec<Option<(Asked, Answer)>>,
+}
+
+/// A list whose calls are under way; what is joined waits for them.
+#[derive(Debug)]
+pub(super) struct Gather {
+    pub(super) ticket: Ticket<'static>,
+    pub(super) targets: Vec<Target>,
+    pub(super) list: List,
+    /// How many calls are still to be answered.
+    pub(super) left: usize,
 }
 
 impl Ticket<'_> {
@@ -79,7 +109,11 @@ impl Pending {
                 targets
             }
             Self::ServerSubscribe(target) => std::slice::from_ref(target),
-            Self::Authenticate(_) | Self::Publish(_) | Self::Presence(_) | Self::History(_) => &[],
+            Self::Authenticate(_)
+            | Self::Gather(_)
+            | Self::Publish(_)
+            | Self::Presence(_)
+            | Self::History(_) => &[],
         }
     }
 }
@@ -129,6 +163,7 @@ impl Session {
         match pending {
             Pending::Opening(_) => self.welcome(&[], out),
             Pending::ServerSubscribe(_) => {}
+            Pending::Gather(gather) => self.refuse(&gather.ticket, &refusal, out),
             Pending::Authenticate(ticket)
             | Pending::Refresh(ticket, _)
             | Pending::Subscribe(ticket, ..)

@@ -31,6 +31,7 @@ impl Session {
             Refusal::bad_request(format!("The event cannot be published: {error}."))
         })?;
         let channel = channel(command)?;
+        self.check_uncovered(&channel)?;
         let echo = options::echo(command.options).map_err(Refusal::fault)?;
         self.check(Op::Publish, &channel)?;
         let data = command.data.map_or("null", |raw| raw.get());
@@ -75,6 +76,11 @@ impl Session {
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         let channel = channel(command)?;
+        if self.resource(channel.as_str())?.is_some() {
+            return Err(Refusal::bad_request(
+                "An endpoint covers this uri, so it keeps no presence; use a channel beside it.",
+            ));
+        }
         self.check(Op::Presence, &channel)?;
         if !self.shared.rules.load().of(channel.as_str()).presence {
             return Err(Refusal::bad_request(
@@ -135,6 +141,7 @@ impl Session {
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         let channel = channel(command)?;
+        self.check_uncovered(&channel)?;
         let asked = options::History::parse(command.options).map_err(Refusal::fault)?;
         self.check(Op::History, &channel)?;
         if self

@@ -9,7 +9,7 @@ use crate::session_id::SessionId;
 /// Most publications that a recovery, a rewind or a page of history brings.
 pub(super) const MAX_PUBLICATIONS: usize = 1000;
 /// What a publication costs beyond its event and data: keys, offset, time, punctuation.
-const OVERHEAD_BYTES: usize = 96;
+pub(super) const OVERHEAD_BYTES: usize = 96;
 
 /// Where to recover from.
 #[derive(Debug, Clone)]

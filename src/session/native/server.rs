@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::calls::{Purpose, Wish};
 use super::pending::{Pending, Target};
 use super::replay::Wanted;
 use super::{Effect, Joined, Operation, Session, Stage};
@@ -10,6 +11,7 @@ use crate::clock::Now;
 use crate::code::ErrorCode;
 use crate::protocol::{Event, Name, Spelling};
 use crate::publication::Position;
+use crate::resource::Verb;
 
 /// How a channel is spelled that the client has not spelled itself.
 pub(super) fn spelling(channel: &ChannelName) -> Spelling {
@@ -30,9 +32,16 @@ impl Session {
         _now: Now,
         out: &mut Vec<Effect>,
     ) -> bool {
-        let taken = self.subscriptions.contains(channel.as_str()) || self.room() == 0;
+        let covered = self.canonical(channel.as_str());
+        let name = covered.as_ref().unwrap_or(&channel).as_str();
+        let taken = self.subscriptions.contains(name) || self.room() <= self.to_be_bound();
         if taken || self.is_busy() || self.stage == Stage::Closed {
             return false;
+        }
+        if let Some(uri) = covered {
+            let wish = Wish::own(Verb::Bind, (uri, Spelling::Uri), Purpose::Server);
+            self.call(wish, out);
+            return true;
         }
         let spelling = spelling(&channel);
         let target = Target {
@@ -90,11 +99,7 @@ impl Session {
             text: channel.as_str(),
         };
         self.send(&Event::Unsubscribed { name, reason }, out);
-        out.push(Effect::Leave {
-            channel,
-            slot: subscription.slot,
-            present: subscription.present,
-        });
+        out.push(subscription.leave(channel));
         true
     }
 
@@ -152,12 +157,12 @@ impl Session {
     /// follow, where an operation is under way.
     pub fn end(&mut self, out: &mut Vec<Effect>) {
         self.stage = Stage::Closed;
+        // What is answered now is the worker's to undo.
+        self.calls = None;
+        self.pending
+            .take_if(|pending| matches!(**pending, Pending::Gather(_)));
         for (channel, subscription) in self.subscriptions.take() {
-            out.push(Effect::Leave {
-                channel,
-                slot: subscription.slot,
-                present: subscription.present,
-            });
+            out.push(subscription.leave(channel));
         }
     }
 }

@@ -5,6 +5,7 @@ mod limits;
 mod opening;
 mod property;
 mod publish;
+mod rest;
 mod server;
 mod subscribe;
 mod timers;
@@ -36,6 +37,7 @@ enum Seen {
     Close(CloseCode),
     Perform(Operation),
     Leave(String, Slot, bool),
+    Call(Box<Call>),
 }
 
 /// A session with its surroundings.
@@ -296,7 +298,9 @@ fn seen(effects: Vec<Effect>) -> Vec<Seen> {
                 channel,
                 slot,
                 present,
+                ..
             } => Seen::Leave(channel.as_str().to_owned(), slot, present),
+            Effect::Call(call) => Seen::Call(call),
         })
         .collect()
 }

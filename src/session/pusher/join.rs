@@ -30,6 +30,7 @@ impl Subscribing {
                 channel: self.channel,
                 slot: joined.slot,
                 present: self.member.is_some(),
+                covered: false,
             });
         }
     }
@@ -95,6 +96,7 @@ impl Session {
             spelling: Spelling::Channel,
             present: wanted.member.is_some(),
             by_server: wanted.by_server,
+            covered: false,
         };
         self.subscriptions
             .insert(wanted.channel.clone(), subscription);
@@ -153,11 +155,7 @@ impl Session {
             return false;
         };
         self.members.remove(&channel);
-        out.push(Effect::Leave {
-            channel,
-            slot: subscription.slot,
-            present: subscription.present,
-        });
+        out.push(subscription.leave(channel));
         true
     }
 }

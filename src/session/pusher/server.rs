@@ -9,8 +9,8 @@ use crate::publication::Form;
 
 impl Session {
     /// Subscribes it as the server's decision, whatever rules and signatures say; the client sees
-    /// subscription_succeeded. False: it is there already, may hold no more channels, or is
-    /// closing. Not while busy (false too).
+    /// subscription_succeeded. False: it is there already, may hold no more channels, is
+    /// closing, or an endpoint covers it. Not while busy (false too).
     pub fn server_subscribe(
         &mut self,
         channel: ChannelName,
@@ -18,7 +18,8 @@ impl Session {
         out: &mut Vec<Effect>,
     ) -> bool {
         let taken = self.subscriptions.contains(channel.as_str()) || self.room() == 0;
-        if taken || self.is_busy() || self.closed {
+        let closed = self.closed || self.shared.is_covered(channel.as_str());
+        if taken || self.is_busy() || closed {
             return false;
         }
         let present = ChannelKind::of(channel.as_str()) == ChannelKind::Presence;
@@ -80,11 +81,7 @@ impl Session {
     pub fn end(&mut self, out: &mut Vec<Effect>) {
         self.closed = true;
         for (channel, subscription) in self.subscriptions.take() {
-            out.push(Effect::Leave {
-                channel,
-                slot: subscription.slot,
-                present: subscription.present,
-            });
+            out.push(subscription.leave(channel));
         }
     }
 }

@@ -41,6 +41,7 @@ impl SigningIn {
                     channel,
                     slot: joined.slot,
                     present: index == 0,
+                    covered: false,
                 });
             }
         }
@@ -175,6 +176,7 @@ impl Session {
                     spelling: Spelling::Channel,
                     present: index == 0,
                     by_server: true,
+                    covered: false,
                 };
                 self.subscriptions.insert(channel.clone(), subscription);
             }

@@ -40,6 +40,11 @@ impl Session {
             return Err(Denial::new(ErrorCode::LimitExceeded, text));
         }
         let name = channel.as_str();
+        if self.shared.is_covered(name) {
+            return Err(Denial::forbidden(
+                "An endpoint covers this uri: only native clients reach it",
+            ));
+        }
         let kind = ChannelKind::of(name);
         match kind {
             ChannelKind::Public => self.check_public(asked, now)?,

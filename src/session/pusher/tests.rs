@@ -219,6 +219,7 @@ fn leaves(effects: &[Effect]) -> Vec<(&str, u32, bool)> {
             ref channel,
             slot,
             present,
+            ..
         } => Some((channel.as_str(), slot.index, present)),
         _ => None,
     };

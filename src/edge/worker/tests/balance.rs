@@ -22,7 +22,12 @@ impl Pool {
             workers: 0,
             ..Setup::default()
         });
-        let services = services(rig.node.clone(), std::sync::Arc::default(), &rig.shared);
+        let services = services(
+            rig.node.clone(),
+            std::sync::Arc::default(),
+            &rig.shared,
+            rig.gateway.clone(),
+        );
         let config = Config {
             workers: WORKERS,
             max_sessions,

@@ -10,6 +10,7 @@ use mio::{Events, Poll, Waker};
 use socket2::SockRef;
 use tokio::runtime::Runtime;
 
+use super::calls::Scripted;
 use super::client::Client;
 use super::slow_broker::SlowBroker;
 use crate::auth::{Authenticator, Grant, IssuerConfig, KeySource};
@@ -54,6 +55,7 @@ impl Default for Setup {
 pub(super) struct Rig {
     pub(super) runtime: Runtime,
     pub(super) node: Arc<Node>,
+    pub(super) gateway: Arc<Scripted>,
     pub(super) broker: Arc<SlowBroker>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: Metrics,
@@ -127,11 +129,13 @@ impl Rig {
             denied.clone(),
             crate::node::Config::default(),
         ));
-        let services = services(node.unwrap(), denied, &shared);
+        let gateway = Arc::new(Scripted::default());
+        let services = services(node.unwrap(), denied, &shared, gateway.clone());
         let workers = workers(&setup.config, setup.workers, &services);
         Self {
             runtime,
             node: services.node,
+            gateway,
             broker,
             shared,
             metrics,
@@ -233,6 +237,7 @@ pub(super) fn services(
     node: Arc<Node>,
     denied: Arc<limits::DenyList>,
     shared: &Arc<Shared>,
+    gateway: Arc<Scripted>,
 ) -> PoolServices {
     let limits = limits::Config {
         commands: limits::RateConfig::new(1_000_000, 1_000_000),
@@ -253,6 +258,7 @@ pub(super) fn services(
         limits: Arc::new(Limits::new(&limits, denied, &shared.metrics)),
         shared: shared.clone(),
         metrics: shared.metrics.clone(),
+        gateway,
     }
 }
 
@@ -271,6 +277,7 @@ fn workers(config: &Config, count: usize, services: &PoolServices) -> Vec<Worker
         authenticator: services.authenticator.clone(),
         limits: services.limits.clone(),
         operation_timeout: config.operation_timeout,
+        gateway: services.gateway.clone(),
     });
     let made = polls
         .into_iter()

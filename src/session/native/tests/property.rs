@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::broker::{Accepted, Members};
+use crate::resource::{Bound, Verb};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -22,6 +23,10 @@ enum Step {
         fails: u8,
         revoked: bool,
     },
+    Answer {
+        which: prop::sample::Index,
+        fails: bool,
+    },
     Wait(u64),
     ServerSubscribe(usize),
     ServerUnsubscribe(usize),
@@ -29,7 +34,7 @@ enum Step {
     Heard,
 }
 
-const CHANNELS: [&str; 8] = [
+const CHANNELS: [&str; 9] = [
     "open-1",
     "news",
     "members-1",
@@ -38,16 +43,19 @@ const CHANNELS: [&str; 8] = [
     "private-1",
     "closed-1",
     "/posts/1",
+    "/posts?b=1&a=2",
 ];
 
 fn step() -> impl Strategy<Value = Step> {
     let channel = 0..CHANNELS.len();
     prop_oneof![
-        8 => (0..14usize, channel.clone(), any::<bool>(), prop::bool::weighted(0.9))
+        8 => (0..17usize, channel.clone(), any::<bool>(), prop::bool::weighted(0.9))
             .prop_map(|(shape, channel, with_id, admitted)| Step::Command { shape, channel, with_id, admitted }),
         1 => "\\PC{0,20}".prop_map(Step::Garbage),
         12 => (any::<u8>(), prop::bool::weighted(0.2))
             .prop_map(|(fails, revoked)| Step::Resume { fails, revoked }),
+        8 => (any::<prop::sample::Index>(), prop::bool::weighted(0.2))
+            .prop_map(|(which, fails)| Step::Answer { which, fails }),
         2 => (0u64..40).prop_map(Step::Wait),
         2 => channel.clone().prop_map(Step::ServerSubscribe),
         2 => channel.prop_map(Step::ServerUnsubscribe),
@@ -57,7 +65,14 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn command(shape: usize, channel: &str) -> Value {
-    let others = json!([channel, "news", channel, "log-1", "bad name"]);
+    let others = json!([
+        channel,
+        "news",
+        channel,
+        "log-1",
+        "/posts?a=2&b=1",
+        "bad name"
+    ]);
     let recover = json!({"epoch": "e1", "offset": 1});
     match shape {
         0 => json!({"event": "auth", "data": {"token": "t"}}),
@@ -73,6 +88,9 @@ fn command(shape: usize, channel: &str) -> Value {
         8 => json!({"event": "channel:presence", "channel": channel}),
         9 => json!({"event": "channel:history", "channel": channel}),
         10 => json!({"event": "show", "uri": channel}),
+        14 => json!({"event": "index", "uri": channel}),
+        15 => json!({"event": "create", "uri": channel, "data": {"a": 1}}),
+        16 => json!({"event": "delete", "uri": channel}),
         11 => json!({"event": "ping"}),
         12 => json!({"event": "channel:subscribe", "channel": channel}),
         _ => json!({"event": "ping", "channel": channel}),
@@ -84,6 +102,9 @@ fn command(shape: usize, channel: &str) -> Value {
 struct World {
     rig: Rig,
     operation: Option<Operation>,
+    calls: Vec<Call>,
+    /// What the gateway has bound the session to.
+    bound: BTreeSet<String>,
     next_id: u64,
     waiting: BTreeSet<u64>,
     slots: BTreeSet<u32>,
@@ -94,10 +115,14 @@ struct World {
 
 impl World {
     fn new(grant: Option<Grant>, settings: Settings) -> Self {
-        let (rig, out) = Rig::open(settings, grant);
+        let shared = shared(settings);
+        shared.routes.store(Arc::new(rest::routes()));
+        let (rig, out) = Rig::open_on(shared, grant);
         let mut world = Self {
             rig,
             operation: None,
+            calls: Vec::new(),
+            bound: BTreeSet::new(),
             next_id: 0,
             waiting: BTreeSet::new(),
             slots: BTreeSet::new(),
@@ -112,7 +137,8 @@ impl World {
     fn take(&mut self, out: Vec<Seen>) {
         for seen in out {
             assert!(
-                self.operation.is_none() || !matches!(seen, Seen::Perform(_)),
+                matches!(self.operation, None | Some(Operation::Wait))
+                    || !matches!(seen, Seen::Perform(_)),
                 "one at a time"
             );
             match seen {
@@ -136,15 +162,25 @@ impl World {
                 Seen::Perform(operation) => self.operation = Some(operation),
                 Seen::Leave(channel, slot, _) => {
                     assert!(self.slots.remove(&slot.index), "left once: {channel}");
+                    self.bound.remove(&channel);
                 }
+                Seen::Call(call) => self.calls.push(*call),
             }
         }
         let busy = self.rig.session.is_busy();
+        if matches!(self.operation, Some(Operation::Wait)) && !busy {
+            self.operation = None;
+        }
+        assert!(self.calls.len() <= 3, "no more calls than may be");
         assert_eq!(busy, self.operation.is_some());
         if !self.closed {
+            let asked = self.calls.iter().filter_map(|call| call.options.re.clone());
+            let asked: BTreeSet<u64> = asked
+                .map(|id| serde_json::from_slice(&id).unwrap())
+                .collect();
             assert!(
-                busy || self.waiting.is_empty(),
-                "answered: {:?}",
+                busy || self.waiting == asked,
+                "answered: {:?} but {asked:?}",
                 self.waiting
             );
             assert_eq!(self.rig.session.info().channels.len(), self.slots.len());
@@ -176,6 +212,7 @@ impl World {
                 };
                 Outcome::Joined(requests.into_iter().zip(0..).map(join).collect())
             }
+            Operation::Wait => unreachable!("answers end it"),
             Operation::Publish { .. } if failed => Outcome::Published(Err(ErrorCode::Timeout)),
             Operation::Publish { .. } => Outcome::Published(Ok(Accepted {
                 position: None,
@@ -202,6 +239,44 @@ impl World {
             }),
             ..grant(subject, left)
         }
+    }
+
+    /// The gateway answers one of the calls, and the worker does its part.
+    fn answer(&mut self, which: prop::sample::Index, fails: bool) -> Vec<Seen> {
+        if self.calls.is_empty() {
+            return Vec::new();
+        }
+        let call = self.calls.remove(which.index(self.calls.len()));
+        let uri = match call.verb {
+            Verb::Create => name("/posts/9"),
+            _ => call.uri.clone(),
+        };
+        let binds = call.options.bind && !fails && call.verb != Verb::Delete;
+        let bound = binds.then(|| Bound {
+            fresh: self.bound.insert(uri.to_string()),
+            position: Some(at("e1", 4)),
+            uri: uri.clone(),
+        });
+        let fresh = bound.as_ref().is_some_and(|bound| bound.fresh);
+        let answer = rest::answer(call.id, (!fails).then_some("[1]"), bound);
+        let slot = self.rig.session.binding(&answer).map(|binding| {
+            match binding.slot.filter(|_| !binding.whole) {
+                Some(slot) => slot,
+                None => {
+                    if let Some(old) = binding.slot {
+                        self.slots.remove(&old.index);
+                    }
+                    self.next_slot += 1;
+                    self.slots.insert(self.next_slot);
+                    slot(self.next_slot)
+                }
+            }
+        });
+        if slot.is_none() && fresh {
+            self.bound.remove(uri.as_str());
+        }
+        self.rig
+            .run(|session, _, out| session.answered(answer, slot, out))
     }
 
     fn step(&mut self, step: Step) {
@@ -233,7 +308,11 @@ impl World {
             Step::Garbage(text) => self
                 .rig
                 .run(|session, now, out| session.handle(Message::Text(&text), Ok(()), now, out)),
+            Step::Answer { which, fails } => self.answer(which, fails),
             Step::Resume { fails, revoked } => {
+                if matches!(self.operation, Some(Operation::Wait)) {
+                    return;
+                }
                 let Some(operation) = self.operation.take() else {
                     return;
                 };
@@ -269,7 +348,7 @@ proptest! {
         end_first in any::<bool>(),
     ) {
         let token = Grant { channels: names(&["news", "members-1"]), ..grant("ann", 60) };
-        let settings = Settings { auth_required, max_channels: 5, max_refusals: 4, ..Settings::default() };
+        let settings = Settings { auth_required, max_channels: 5, max_calls: 3, max_refusals: 4, ..Settings::default() };
         let mut world = World::new(with_token.then_some(token), settings);
         world.rig.shared.revocations.insert(&tokens::revocation("revoked"));
         for step in steps {
@@ -283,8 +362,12 @@ proptest! {
         world.closed = true;
         let out = world.rig.run(|session, _, out| session.end(out));
         world.take(out);
+        if matches!(world.operation, Some(Operation::Wait)) {
+            world.operation = None;
+        }
         world.step(Step::Resume { fails: 0, revoked: false });
         prop_assert!(world.slots.is_empty(), "{:?}", world.slots);
+        prop_assert!(world.bound.is_empty(), "{:?}", world.bound);
         prop_assert!(!world.rig.session.is_busy());
     }
 }

@@ -69,6 +69,7 @@ impl Model {
                     assert!(self.running.is_none(), "one at a time");
                     self.running = Some(operation);
                 }
+                Effect::Call(call) => panic!("{call:?}"),
                 Effect::Leave { channel, slot, .. } => {
                     let left = self.taken.remove(&slot.index);
                     assert_eq!(left.as_deref(), Some(channel.as_str()));
