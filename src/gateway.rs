@@ -120,6 +120,14 @@ impl Gateway {
         gateway
     }
 
+    /// Ready when no call is under way. New ones are refused from now on.
+    pub async fn idle(&self) {
+        let all = self.config.max_waiting.min(Semaphore::MAX_PERMITS);
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        // Only a closed semaphore fails, and nobody closes this one.
+        let _ = self.waiting.acquire_many(all).await;
+    }
+
     /// The cache, which plain HTTP shares.
     pub fn cache(&self) -> &Cache {
         &self.cache

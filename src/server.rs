@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::admin::{Admin, Readiness};
 use crate::auth::{AuthConfigError, Authenticator, Revocations};
@@ -28,7 +29,7 @@ use crate::channel::Rules;
 use crate::config::Config;
 use crate::control::{Control, ControlError};
 use crate::edge::{self, Front, FrontServices, PoolServices, WorkerError, Workers};
-use crate::gateway::{Endpoints, EndpointsError};
+use crate::gateway::{Endpoints, EndpointsError, Gateway};
 use crate::hub::Hub;
 use crate::limits::{DenyList, Limits};
 use crate::metrics::Metrics;
@@ -110,6 +111,7 @@ struct Parts {
     control: Arc<Control>,
     webhooks: Arc<Webhooks>,
     endpoints: Arc<Endpoints>,
+    gateway: Arc<Gateway>,
 }
 
 impl Server {
@@ -194,6 +196,7 @@ impl Server {
             limits,
             authenticator,
             webhooks,
+            gateway,
             ..
         } = self.parts;
         authenticator.start(&Handle::current());
@@ -216,7 +219,9 @@ impl Server {
         }
         self.readiness.draining();
         tracing::info!(period = ?self.drain, sessions = self.workers.sessions(), "draining");
+        let end = Instant::now() + self.drain;
         self.workers.drain(&node, self.drain, &self.metrics).await;
+        gateway::finish(&gateway, end).await;
         stop.send_replace(Stage::Ending);
         let ended = flatten(control.await);
         let workers = self.workers;
@@ -257,13 +262,8 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         metrics: metrics.clone(),
     });
     let webhooks = Arc::new(Webhooks::new(config.webhooks.clone(), hub.clone())?);
-    let rules = shared.clone();
-    let broker = MemoryBroker::open(
-        config.broker.clone(),
-        Arc::new(move |name| rules.rules.load().of(name).history),
-        hub.clone(),
-        metrics,
-    )?;
+    let history = gateway::history(config, &shared);
+    let broker = MemoryBroker::open(config.broker.clone(), history, hub.clone(), metrics)?;
     let (denied, own) = (Arc::new(DenyList::default()), config.node.clone());
     let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
     let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, own).await?;
@@ -271,13 +271,15 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let (configured, limit) = (config.endpoints.clone(), config.gateway.max_endpoints);
     let endpoints = Endpoints::start(shared.clone(), node.clone(), configured, limit).await?;
     let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
+    let gateway = gateway::start(config, &node, &shared, &authenticator);
+    endpoints.attach(gateway.clone());
     let services = PoolServices {
         node: node.clone(),
         authenticator: authenticator.clone(),
         limits: limits.clone(),
         shared: shared.clone(),
         metrics: metrics.clone(),
-        gateway: Arc::new(gateway::NoEndpoints(node.hub().clone())),
+        gateway: gateway.clone(),
     };
     let workers = Arc::new(Workers::start(&config.edge, &services)?);
     let services = FrontServices {
@@ -307,6 +309,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
             control,
             webhooks,
             endpoints,
+            gateway,
         },
         workers,
     ))

@@ -4,7 +4,7 @@
 //! alone, then what the claims say. Nothing that a token says leads to a request: key sets come
 //! from configured addresses, and only for a token whose claims would hold.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::clock::Now;
 pub struct Authenticator {
     issuers: ArcSwap<Issuers>,
     runtime: OnceLock<Handle>,
-    keeps_tokens: AtomicBool,
+    keeps_tokens: OnceLock<KeepsTokens>,
 }
 
 /// A configuration with its keys.
@@ -36,6 +36,15 @@ struct Issuers {
     config: Config,
     keys: Vec<Keys>,
     fetcher: Option<Fetcher>,
+}
+
+/// Whether grants hold the token itself.
+struct KeepsTokens(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for KeepsTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeepsTokens")
+    }
 }
 
 #[derive(Debug)]
@@ -54,13 +63,14 @@ impl Authenticator {
         Ok(Self {
             issuers,
             runtime: OnceLock::new(),
-            keeps_tokens: AtomicBool::new(false),
+            keeps_tokens: OnceLock::new(),
         })
     }
 
-    /// From now on grants hold the token itself, for upstreams that shall see it.
-    pub fn keep_tokens(&self) {
-        self.keeps_tokens.store(true, Ordering::Relaxed);
+    /// While `wanted` says so, grants hold the token itself, for upstreams that shall see it.
+    /// Called at start, once.
+    pub fn keep_tokens_while(&self, wanted: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.keeps_tokens.set(KeepsTokens(Box::new(wanted)));
     }
 
     /// Starts fetching key sets on `runtime`, now and at their interval. A first fetch that fails
@@ -109,7 +119,8 @@ impl Authenticator {
                 claims.check(&issuers.config, now.unix + waited)?;
             }
         }
-        let presented = self.keeps_tokens.load(Ordering::Relaxed).then(|| {
+        let keeps = self.keeps_tokens.get().is_some_and(|keeps| keeps.0());
+        let presented = keeps.then(|| {
             // What has been parsed is JSON.
             let claims = RawValue::from_string(token.claims.clone()).ok()?;
             let token = text.into();

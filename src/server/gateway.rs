@@ -1,38 +1,59 @@
-//! The REST gateway's place in the server.
+//! The REST gateway's place in the server: what it is built of, and its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::channel::ChannelName;
-use crate::code::ErrorCode;
-use crate::hub::{Hub, Target, WorkerMessage};
-use crate::resource::{Answer, Call, Calls, Failure, Origin};
-use crate::session_id::SessionId;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
-/// Answers sessions where nobody has built a gateway: no endpoint can be in force then.
-pub(super) struct NoEndpoints(pub(super) Arc<Hub>);
+use crate::auth::Authenticator;
+use crate::broker::HistoryRules;
+use crate::channel::HistoryRule;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::node::Node;
+use crate::session::Shared;
 
-impl Calls for NoEndpoints {
-    fn call(&self, call: Call, origin: Origin) {
-        let failure = Failure {
-            code: ErrorCode::NoRoute,
-            message: "No endpoint covers this uri; check the uri.".into(),
-            retry_after: None,
-            http: None,
-            details: None,
-            outcome_unknown: false,
-        };
-        let answer = Box::new(Answer {
-            call: call.id,
-            result: Err(failure),
-            bound: None,
-        });
-        let target = Target {
-            connection: origin.connection,
-            session: origin.session,
-        };
-        self.0
-            .post(origin.worker, WorkerMessage::Answer { target, answer });
+/// How long calls may take that are still under way when the last session has gone.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What channels retain: the streams of covered uris what the gateway needs, the others what
+/// their rules say.
+pub(super) fn history(config: &Config, shared: &Arc<Shared>) -> HistoryRules {
+    let (built_in, shared) = (
+        HistoryRule {
+            size: config.gateway.history_size,
+            ttl: config.gateway.history_ttl,
+        },
+        Arc::clone(shared),
+    );
+    Arc::new(move |name| {
+        let covered =
+            name.starts_with('/') && matches!(shared.routes.load().find(name), Ok(Some(_)));
+        if covered {
+            return Some(built_in);
+        }
+        shared.rules.load().of(name).history
+    })
+}
+
+/// Builds the gateway. While there are endpoints, sessions keep their tokens for it.
+pub(super) fn start(
+    config: &Config,
+    node: &Arc<Node>,
+    shared: &Arc<Shared>,
+    authenticator: &Authenticator,
+) -> Arc<Gateway> {
+    let of = Arc::clone(shared);
+    authenticator.keep_tokens_while(move || !of.routes.load().is_empty());
+    Gateway::start(config.gateway.clone(), node, shared, &Handle::current())
+}
+
+/// Waits for the calls that are under way, writes above all: until `end`, but for some seconds at
+/// least.
+pub(super) async fn finish(gateway: &Gateway, end: Instant) {
+    let end = end.max(Instant::now() + LINGER);
+    if tokio::time::timeout_at(end, gateway.idle()).await.is_err() {
+        tracing::warn!("calls to upstreams are cut off; their outcome is not known");
     }
-
-    fn left(&self, _: SessionId, _: &ChannelName) {}
 }
