@@ -6,6 +6,7 @@ mod channels;
 mod check;
 mod completions;
 mod config;
+mod endpoints;
 mod error;
 mod firewall;
 mod logging;
@@ -70,6 +71,8 @@ enum Command {
     Deny(firewall::Deny),
     /// Take addresses off the deny list
     Allow(firewall::Allow),
+    /// Look at the gateway's endpoints and change them
+    Endpoints(endpoints::EndpointsArguments),
     /// Measure a server under load
     Bench(bench::BenchArguments),
     /// Ask a server whether it is ready
@@ -129,6 +132,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Revoke(command) => wait(command.run(out)),
         Command::Deny(command) => wait(command.run(out)),
         Command::Allow(command) => wait(command.run(out)),
+        Command::Endpoints(command) => wait(command.run(out)),
         Command::Check(command) => wait(command.run(out)),
         Command::Bench(command) => command.run(out),
     };

@@ -194,6 +194,54 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     }
 }
 
+/// Reads one endpoint, in TOML or (where it starts with `{`) JSON: its keys alone, or as the one
+/// `[[endpoint]]`. `path` is where the text is from.
+///
+/// # Errors
+/// Every problem there is, by place.
+pub fn endpoint(path: PathBuf, text: &str) -> Result<Endpoint, ConfigErrors> {
+    let (path, mut problems) = (Arc::new(path), Vec::new());
+    let mut table = if text.trim_start().starts_with('{') {
+        value::parse_json(&path, text, &mut problems)
+    } else {
+        value::parse_file(&path, text, &mut problems)
+    };
+    // What `pogo endpoints ls --json` says of where it comes from.
+    table.remove("source");
+    let origin = Origin::File {
+        path,
+        line: 0,
+        column: 0,
+    };
+    let node = |value| value::Node {
+        value,
+        origin: origin.clone(),
+    };
+    let values = if table.contains_key("endpoint") {
+        table
+    } else {
+        let list = value::Value::List(vec![node(value::Value::Table(table))]);
+        value::Table::from([("endpoint".to_owned(), node(list))])
+    };
+    let unread = !problems.is_empty();
+    let mut endpoints = Vec::new();
+    if !unread {
+        check::check(&values, &mut problems);
+        endpoints = build::endpoints(&values, &mut problems);
+        if problems.is_empty() && endpoints.len() != 1 {
+            problems.push(Problem {
+                origin: origin.clone(),
+                key: "endpoint".to_owned(),
+                message: format!("expected one endpoint, found {}", endpoints.len()),
+            });
+        }
+    }
+    match (ConfigErrors::new(problems), endpoints.pop()) {
+        (None, Some(endpoint)) => Ok(endpoint),
+        (errors, _) => Err(errors.unwrap_or_default()),
+    }
+}
+
 /// The values of all layers together.
 fn merged(sources: &Sources, problems: &mut Vec<Problem>) -> value::Table {
     let mut values = value::Table::new();

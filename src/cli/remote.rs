@@ -12,6 +12,7 @@ use tonic::{Request, Status};
 use super::error::CliError;
 use crate::config;
 use crate::control::proto::channels_client::ChannelsClient;
+use crate::control::proto::endpoints_client::EndpointsClient;
 use crate::control::proto::firewall_client::FirewallClient;
 use crate::control::proto::publisher_client::PublisherClient;
 use crate::control::proto::sessions_client::SessionsClient;
@@ -97,6 +98,10 @@ impl Remote {
 
     pub(super) async fn firewall(&self) -> Result<FirewallClient<Transport>, CliError> {
         Ok(FirewallClient::new(self.connect(true).await?))
+    }
+
+    pub(super) async fn endpoints(&self) -> Result<EndpointsClient<Transport>, CliError> {
+        Ok(EndpointsClient::new(self.connect(true).await?))
     }
 
     /// For a stream, which may stay open for ever.

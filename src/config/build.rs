@@ -19,6 +19,7 @@ use super::reader::{Gathered, Reader};
 use super::value::Table;
 use super::{Config, Sources, Values};
 use crate::broker::MemoryConfig;
+use crate::resource::Endpoint;
 use crate::{auth, hub, node};
 
 pub use tokens::Signing;
@@ -81,6 +82,16 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         .collect();
     config.values = Values(Arc::new(values));
     config
+}
+
+/// The endpoints of a configuration that says nothing else.
+pub(super) fn endpoints(values: &Table, problems: &mut Vec<Problem>) -> Vec<Endpoint> {
+    let gathered = Gathered::default();
+    let root = Reader::new(values, &gathered);
+    let endpoints = endpoints::endpoints(&root);
+    drop(root);
+    problems.extend(gathered.problems.take());
+    endpoints
 }
 
 /// Reads every setting of a configuration and returns which were read.

@@ -61,7 +61,7 @@ impl fmt::Display for Problem {
 }
 
 /// Every problem of a configuration, by place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConfigErrors {
     problems: Vec<Problem>,
 }

@@ -76,6 +76,56 @@ pub(super) fn parse_file(path: &Arc<PathBuf>, text: &str, problems: &mut Vec<Pro
     }
 }
 
+/// Reads a JSON object; what cannot be read goes to `problems`. JSON has no lines here.
+pub(super) fn parse_json(path: &Arc<PathBuf>, text: &str, problems: &mut Vec<Problem>) -> Table {
+    let at = |line, column| Origin::File {
+        path: path.clone(),
+        line,
+        column,
+    };
+    let message = match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(object)) => return from_object(object, &at(0, 0)),
+        Ok(_) => (at(0, 0), "expected a JSON object".to_owned()),
+        Err(error) => (at(error.line(), error.column()), error.to_string()),
+    };
+    let (origin, message) = message;
+    problems.push(Problem {
+        origin,
+        key: String::new(),
+        message,
+    });
+    Table::new()
+}
+
+/// `null` is as good as not given.
+fn from_object(object: serde_json::Map<String, serde_json::Value>, origin: &Origin) -> Table {
+    let entries = object.into_iter();
+    let entries = entries.filter_map(|(key, value)| Some((key, from_json(value, origin)?)));
+    entries.collect()
+}
+
+fn from_json(value: serde_json::Value, origin: &Origin) -> Option<Node> {
+    use serde_json::Value as Json;
+    let value = match value {
+        Json::Null => return None,
+        Json::Bool(flag) => Value::Flag(flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(number) => Value::Integer(number),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::Text(text),
+        Json::Array(items) => {
+            let items = items.into_iter().filter_map(|item| from_json(item, origin));
+            Value::List(items.collect())
+        }
+        Json::Object(object) => Value::Table(from_object(object, origin)),
+    };
+    Some(Node {
+        value,
+        origin: origin.clone(),
+    })
+}
+
 /// Reads one TOML value, as on the right of `=`.
 pub(super) fn parse_value(text: &str, origin: &Origin) -> Option<Node> {
     let value = DeValue::parse(text).ok()?;

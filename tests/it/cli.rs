@@ -1,6 +1,8 @@
 //! The command line against a server of `pogo serve --dev`: data on stdout, exit codes, and a
 //! subscriber that comes back.
 
+mod endpoints;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -17,8 +19,13 @@ struct Server {
 
 impl Server {
     fn start(settings: &[&str]) -> Self {
+        Self::with(&[], settings)
+    }
+
+    /// One with these arguments too.
+    fn with(arguments: &[&str], settings: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pogo"));
-        command.args(["serve", "--dev", "--json"]);
+        command.args(["serve", "--dev", "--json"]).args(arguments);
         let listen = ["edge", "control", "admin"].map(|at| format!("{at}.listen=127.0.0.1:0"));
         for setting in listen
             .iter()
