@@ -26,7 +26,6 @@ mod read;
 mod recheck;
 pub mod replica;
 mod seen;
-mod unbound;
 pub mod upstream;
 mod version;
 mod write;
@@ -45,12 +44,12 @@ use tokio::sync::Semaphore;
 
 use access::Known;
 use arc_swap::ArcSwap;
-use bind::{Bindings, InHand};
+use bind::InHand;
 use cache::Cache;
 use call::Reply;
 use deliver::Expected;
 use recheck::Expiries;
-use unbound::Replicas;
+use replica::{Fetcher, Replicas};
 use upstream::Upstreams;
 
 use crate::channel::ChannelName;
@@ -77,7 +76,6 @@ pub struct Gateway {
 struct Memory {
     known: Known,
     expiries: Expiries,
-    bindings: Bindings,
     in_hand: InHand,
     expected: Expected,
 }
@@ -102,14 +100,13 @@ impl Gateway {
             runtime: runtime.clone(),
             upstreams: Upstreams::new(config.upstream.clone(), metrics),
             cache,
-            replicas: Replicas::new(node.hub()),
+            replicas: Replicas::new(node.hub(), fetcher(me), runtime, config.max_replicas),
             waiting: Arc::new(Semaphore::new(
                 config.max_waiting.min(Semaphore::MAX_PERMITS),
             )),
             memory: Memory {
                 known: Known::new(config.max_access),
                 expiries: Expiries::default(),
-                bindings: Bindings::default(),
                 in_hand: InHand::default(),
                 expected: Expected::default(),
             },
@@ -166,10 +163,6 @@ impl Gateway {
         &self.memory.expiries
     }
 
-    fn bindings(&self) -> &Bindings {
-        &self.memory.bindings
-    }
-
     fn in_hand(&self) -> &InHand {
         &self.memory.in_hand
     }
@@ -208,7 +201,6 @@ impl Calls for Gateway {
     }
 
     fn left(&self, session: SessionId, uri: &ChannelName) {
-        self.bindings().remove(session, uri);
         self.replicas.detach(session, uri);
     }
 }
@@ -219,6 +211,10 @@ impl fmt::Debug for Gateway {
             .field("cache", &self.cache)
             .finish_non_exhaustive()
     }
+}
+
+fn fetcher(gateway: &Weak<Gateway>) -> Weak<dyn Fetcher> {
+    gateway.clone()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! Invariants: a session's interest stands at the node before anything is fetched for it; what a
 //! call has joined is left again unless the replica takes the session in.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::call::Reply;
 use super::read::{For, View};
@@ -19,35 +19,6 @@ use crate::publication::Position;
 use crate::resource::{
     Audience, Call, Failure, Origin, Realtime, Resource, ResourceKind, Success, Verb, VersionAt,
 };
-use crate::session_id::SessionId;
-
-/// Which uris the node was joined to, for whom. Bounded by what sessions may be on.
-#[derive(Debug, Default)]
-pub(super) struct Bindings(Mutex<HashMap<SessionId, HashSet<ChannelName>>>);
-
-impl Bindings {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, HashSet<ChannelName>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it is new.
-    fn add(&self, session: SessionId, uri: &ChannelName) -> bool {
-        self.lock().entry(session).or_default().insert(uri.clone())
-    }
-
-    /// Whether it was there.
-    pub(super) fn remove(&self, session: SessionId, uri: &ChannelName) -> bool {
-        let mut bindings = self.lock();
-        let Some(uris) = bindings.get_mut(&session) else {
-            return false;
-        };
-        let was = uris.remove(uri);
-        if uris.is_empty() {
-            bindings.remove(&session);
-        }
-        was
-    }
-}
 
 /// The node has been joined for a session. Dropped, it is left again.
 pub(super) struct Joined {
@@ -56,7 +27,6 @@ pub(super) struct Joined {
     uri: ChannelName,
     caller: Arc<crate::resource::Caller>,
     position: Option<Position>,
-    fresh: bool,
     open: bool,
 }
 
@@ -77,7 +47,7 @@ impl Joined {
             caller: Arc::clone(&self.caller),
             ask,
             position: self.position.clone(),
-            fresh: self.fresh,
+            fresh: true,
         }
     }
 
@@ -90,10 +60,9 @@ impl Joined {
 impl Drop for Joined {
     fn drop(&mut self) {
         if self.open
-            && self.fresh
             && let Some(gateway) = self.gateway.upgrade()
         {
-            gateway.undo(self.origin, &self.uri);
+            gateway.leave(self.origin, &self.uri);
         }
     }
 }
@@ -148,21 +117,20 @@ impl Gateway {
         view: &View,
         origin: Origin,
     ) -> Result<Joined, Failure> {
-        let fresh = self.bindings().add(origin.session, &view.uri);
         let mut joined = Joined {
             gateway: Arc::downgrade(self),
             origin,
             uri: view.uri.clone(),
             caller: Arc::clone(&view.caller),
             position: None,
-            fresh,
             // The node itself undoes what fails.
             open: false,
         };
         let page = self.node().join(Join {
             channel: view.uri.clone(),
             worker: origin.worker,
-            fresh,
+            // Each call joins for itself: which of them binds the session is not known yet.
+            fresh: true,
             member: None,
             max_members: 0,
             query: HistoryQuery::default(),
@@ -170,9 +138,6 @@ impl Gateway {
         match page.await {
             Ok(page) => joined.position = page.position,
             Err(error) => {
-                if fresh {
-                    self.bindings().remove(origin.session, &view.uri);
-                }
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "a uri could not be joined");
                 let message = "The uri cannot be joined at present.";
@@ -183,11 +148,8 @@ impl Gateway {
         Ok(joined)
     }
 
-    /// A session for which the node was joined is not bound after all.
-    pub(super) fn undo(&self, origin: Origin, uri: &ChannelName) {
-        if !self.bindings().remove(origin.session, uri) {
-            return;
-        }
+    /// The node was joined once too often for a session.
+    pub(super) fn leave(&self, origin: Origin, uri: &ChannelName) {
         let (node, uri) = (Arc::clone(self.node()), uri.clone());
         self.runtime().spawn(async move {
             node.leave(origin.worker, uri, None).await;

@@ -10,7 +10,7 @@ use super::read::{For, View};
 use super::replica::{Fetched, Fetcher, Need, Request, Resource, Snapshot};
 use super::seen::Seen;
 use super::{bind, failure};
-use crate::resource::{Endpoint, FetchAs, ResourceKind};
+use crate::resource::{Endpoint, FetchAs, Origin, ResourceKind};
 
 impl Fetcher for Gateway {
     fn generation(&self, resource: &Resource) -> u64 {
@@ -22,6 +22,10 @@ impl Fetcher for Gateway {
             Some(gateway) => Box::pin(async move { gateway.follow(request).await }),
             None => Box::pin(ready(Fetched::Failed(bind::gone()))),
         }
+    }
+
+    fn undo(&self, resource: &Resource, origin: Origin) {
+        self.leave(origin, &resource.uri);
     }
 }
 

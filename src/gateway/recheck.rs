@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::access::Asker;
 use super::call::Reply;
 use super::read::View;
-use super::unbound::Bound;
+use super::replica::Bound;
 use super::{Gateway, failure};
 use crate::channel::{ChannelName, Pattern};
 use crate::code::ErrorCode;

@@ -5,10 +5,14 @@
 //! The core ([`Replica`]) does no I/O, has no clock and takes no lock: inputs and the time go in,
 //! outputs come out, to be carried out in their order.
 
+mod carry;
 mod core;
+mod driver;
 mod fetch;
 mod fetcher;
 mod follow;
+mod hold;
+mod moving;
 mod pending;
 mod ring;
 mod state;
@@ -18,6 +22,7 @@ mod tests;
 mod words;
 
 pub use core::Replica;
+pub use driver::{Bound, Replicas};
 pub use fetcher::{Fetcher, Request, Resource};
 pub use words::{
     Ask, Attach, Bounds, Event, Fetched, ItemUri, Moment, Need, Output, Push, Settings, Snapshot,

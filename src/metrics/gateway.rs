@@ -60,6 +60,9 @@ pub struct Gateway {
     pub access_checks: Family<ResultLabel, Counter>,
     pub gaps: Family<WhatLabel, Counter>,
     pub replicas: Gauge,
+    pub bound: Gauge,
+    pub held: Gauge,
+    pub coalesced: Counter,
     pub calls: Gauge,
 }
 
@@ -82,6 +85,9 @@ impl Default for Gateway {
             access_checks: Family::default(),
             gaps: Family::default(),
             replicas: Gauge::default(),
+            bound: Gauge::default(),
+            held: Gauge::default(),
+            coalesced: Counter::default(),
             calls: Gauge::default(),
         };
         for (family, results) in [
@@ -180,6 +186,21 @@ impl Gateway {
             "gateway_replicas",
             "Resources that are kept for those who are bound",
             self.replicas.clone(),
+        );
+        registry.register(
+            "gateway_bound",
+            "Sessions that are bound to resources, each resource counted",
+            self.bound.clone(),
+        );
+        registry.register(
+            "gateway_held",
+            "Of these, those that are given nothing until their access is known",
+            self.held.clone(),
+        );
+        registry.register(
+            "gateway_coalesced_events",
+            "Events on resources that one fetch answered for along with others",
+            self.coalesced.clone(),
         );
         registry.register(
             "gateway_calls",

@@ -26,6 +26,8 @@ pub(super) struct Subscriber {
     pub(super) held: Option<(u64, Option<Position>)>,
     /// The resource went while it was held.
     pub(super) ended: bool,
+    /// Its worker was told that the node was joined for it.
+    pub(super) joined: bool,
 }
 
 /// A call that waits for its answer.
@@ -96,6 +98,8 @@ pub struct Replica {
     pub(super) ticket: u64,
     /// Since when nobody is bound.
     pub(super) empty: Option<Instant>,
+    /// Events that a fetch answers for along with others.
+    pub(super) coalesced: u64,
     pub(super) out: Vec<Output>,
 }
 
@@ -126,6 +130,7 @@ impl Replica {
             ring: Ring::new(0),
             ticket: 0,
             empty: Some(now.at),
+            coalesced: 0,
             out: Vec::new(),
         }
     }
@@ -152,6 +157,7 @@ impl Replica {
             answered: false,
             held: None,
             ended: false,
+            joined: false,
         });
         subscriber.origin = origin;
         subscriber.caller = Arc::clone(&attach.caller);
@@ -202,52 +208,6 @@ impl Replica {
         self.settle(now);
     }
 
-    /// The session's access is being checked again: it is given nothing meanwhile. False: it is
-    /// not bound here.
-    pub fn hold(&mut self, session: SessionId) -> bool {
-        let before = self.position(self.as_of);
-        let Some(subscriber) = self.subscribers.get_mut(&session) else {
-            return false;
-        };
-        if subscriber.held.is_none() {
-            subscriber.held = Some((self.ring.next(), before));
-            self.held += 1;
-        }
-        true
-    }
-
-    /// It may stay: it is given what it missed.
-    pub fn confirm(&mut self, session: SessionId, caller: Option<Arc<Caller>>, now: Moment) {
-        let Some(subscriber) = self.subscribers.get_mut(&session) else {
-            return;
-        };
-        if let Some(caller) = caller {
-            subscriber.caller = caller;
-        }
-        let Some((number, before)) = subscriber.held.take() else {
-            return;
-        };
-        self.held -= 1;
-        let (origin, ended) = (subscriber.origin, subscriber.ended);
-        if subscriber.answered {
-            self.catch_up(origin, number, before, now);
-        }
-        if ended {
-            self.out.push(Output::Unsubscribe {
-                origin,
-                reason: ErrorCode::Gone.name(),
-            });
-            self.unbind(session, now);
-        }
-        self.settle(now);
-    }
-
-    /// It may not: it is unbound, and nothing more.
-    pub fn deny(&mut self, session: SessionId, failure: &Failure, now: Moment) {
-        self.evict(session, failure, now);
-        self.settle(now);
-    }
-
     /// Time has passed.
     pub fn deadline(&mut self, now: Moment) {
         self.ring.trim(&self.settings.bounds, now.at);
@@ -285,12 +245,27 @@ impl Replica {
         self.subscribers.is_empty() && self.joins.is_empty()
     }
 
+    /// Sessions that are held.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Events since the last look that were answered for along with others.
+    pub fn take_coalesced(&mut self) -> u64 {
+        std::mem::take(&mut self.coalesced)
+    }
+
+    /// Whether this session is bound, or about to be.
+    pub fn has(&self, session: SessionId) -> bool {
+        self.subscribers.contains_key(&session)
+    }
+
     /// Sessions that are bound, or about to be.
     pub fn len(&self) -> usize {
         self.subscribers.len()
     }
 
-    /// The sessions that are bound, with what they showed last.
+    /// The sessions that are bound or about to be, with what they showed last.
     pub fn sessions(&self) -> impl Iterator<Item = (Origin, &Arc<Caller>)> {
         self.subscribers
             .values()
@@ -298,7 +273,7 @@ impl Replica {
     }
 
     /// Where the stream stood when the node had joined it.
-    fn arrive(&mut self, position: &Position, now: Moment) {
+    pub(super) fn arrive(&mut self, position: &Position, now: Moment) {
         let known = self.epoch.as_ref() == Some(&position.epoch);
         if self.is_empty() && (!known || position.offset > self.seen) {
             // While nobody was bound, events may have passed by unseen.
@@ -352,45 +327,17 @@ impl Replica {
         }
     }
 
-    /// The resource has gone. Who asks again at this moment stays, and is answered.
-    pub(super) fn unbind(&mut self, session: SessionId, now: Moment) {
-        if self
-            .joins
-            .iter()
-            .all(|join| join.attach.origin.session != session)
-        {
-            self.drop_subscriber(session, now);
-        } else if let Some(one) = self.subscribers.get_mut(&session) {
-            one.answered = false;
-            one.ended = false;
-        }
-    }
-
-    /// Unbinds a session that may not be bound.
-    pub(super) fn evict(&mut self, session: SessionId, failure: &Failure, now: Moment) {
-        if let Some(subscriber) = self.subscribers.get(&session)
-            && subscriber.answered
-        {
-            self.out.push(Output::Unsubscribe {
-                origin: subscriber.origin,
-                reason: failure.code.name(),
-            });
-        }
-        self.drop_subscriber(session, now);
-        self.refuse(failure, now, |join| join.attach.origin.session == session);
-    }
-
     /// Answers the joins that `which` says with a failure. Who had no answer before is not bound.
     pub(super) fn refuse(&mut self, failure: &Failure, now: Moment, which: impl Fn(&Join) -> bool) {
         let mut refused = Vec::new();
         self.joins.retain(|join| {
             let hit = which(join);
             if hit {
-                refused.push((join.attach.origin, join.attach.call));
+                refused.push((join.attach.origin, join.attach.call, join.attach.fresh));
             }
             !hit
         });
-        for (origin, call) in refused {
+        for (origin, call, fresh) in refused {
             let session = origin.session;
             let bound = self
                 .subscribers
@@ -408,6 +355,9 @@ impl Replica {
                     bound: None,
                 }),
             });
+            if fresh {
+                self.out.push(Output::Undo { origin });
+            }
         }
     }
 }

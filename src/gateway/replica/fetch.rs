@@ -96,6 +96,7 @@ impl Replica {
         let Some(caller) = self.subscribers.get(&session).map(|one| one.caller.clone()) else {
             return;
         };
+        let again = self.pending.is_some();
         let ticket = self.ticket;
         self.ticket += 1;
         self.flight = Some(Flight {
@@ -118,6 +119,7 @@ impl Replica {
             ticket,
             caller,
             need,
+            again,
         });
     }
 
@@ -203,7 +205,7 @@ impl Replica {
         }
         // It stays behind, or counts anew: what was known is forgotten, and everyone told.
         self.settles = 0;
-        self.break_off(self.seen);
+        self.break_off(self.seen, "outdated");
         self.as_of = self.seen;
         self.state = None;
         self.pending = None;
@@ -234,7 +236,7 @@ impl Replica {
         self.state = Some(state);
         if self.settings.collection {
             if changed && !(first && self.receivers(|_| true).is_empty()) {
-                self.break_off(flight.covers);
+                self.break_off(flight.covers, "changes");
             }
             self.cover(flight.covers);
             return;
@@ -275,7 +277,7 @@ impl Replica {
         let found = old.items.as_ref().map(|old| differences(old, new));
         let found = found.filter(|found| found.len() <= self.settings.bounds.changes);
         let Some(found) = found else {
-            self.break_off(covers);
+            self.break_off(covers, "changes");
             self.cover(covers);
             return;
         };
@@ -343,7 +345,7 @@ impl Replica {
             // The next event, or whoever asks, tries again.
             self.failures = 0;
             self.due = None;
-            self.break_off(self.seen);
+            self.break_off(self.seen, "failed");
             return;
         }
         let doubled = 1_u32 << (self.failures - 1).min(16);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::words::{Fetched, Need, Settings};
 use crate::channel::ChannelName;
-use crate::resource::{Caller, Endpoint};
+use crate::resource::{Caller, Endpoint, Origin};
 
 /// A resource as one audience sees it.
 pub struct Resource {
@@ -44,6 +44,10 @@ pub trait Fetcher: Send + Sync {
     /// Fetches it. What is kept is there at the first poll. A refusal of a service's own
     /// credentials is `Failed`, never `Denied`.
     fn fetch(&self, request: Request) -> Pin<Box<dyn Future<Output = Fetched> + Send>>;
+
+    /// The node was joined for a call that did not bind its session, or not anew, and leaves once
+    /// again. Nobody else undoes it.
+    fn undo(&self, resource: &Resource, origin: Origin);
 }
 
 impl std::fmt::Debug for Resource {

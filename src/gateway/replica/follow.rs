@@ -25,8 +25,15 @@ impl Replica {
         }
     }
 
+    /// Something may have happened that no event tells of.
+    pub fn stir(&mut self, now: Moment) {
+        self.mark(None, now);
+        self.settle(now);
+    }
+
     /// A fetch has to follow.
     pub(super) fn mark(&mut self, change: Option<&Change>, now: Moment) {
+        self.coalesced += u64::from(self.pending.is_some());
         self.pending
             .get_or_insert_with(Pending::default)
             .add(change);

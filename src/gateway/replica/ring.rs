@@ -47,7 +47,8 @@ impl Ring {
         Self {
             entries: VecDeque::new(),
             bytes: 0,
-            first: 0,
+            // The number 0 is before the first push.
+            first: 1,
             floor,
         }
     }

@@ -3,7 +3,7 @@
 use super::core::{Join, Replica};
 use super::pending::{Own, Touch};
 use super::ring::Entry;
-use super::words::{Moment, Output, Push, To};
+use super::words::{Attach, Moment, Output, Push, To};
 use crate::channel::ChannelName;
 use crate::code::ErrorCode;
 use crate::publication::Position;
@@ -128,7 +128,8 @@ impl Replica {
         self.ring.trim(&self.settings.bounds, now.at);
         let Some(missed) = self.ring.from(number) else {
             let to = vec![origin];
-            self.out.push(Output::Gap { to, before });
+            let why = "held";
+            self.out.push(Output::Gap { to, before, why });
             return;
         };
         let missed: Vec<Entry> = missed
@@ -141,11 +142,11 @@ impl Replica {
     }
 
     /// Continuity is lost: everyone who is bound is told to start over.
-    pub(super) fn break_off(&mut self, covers: u64) {
+    pub(super) fn break_off(&mut self, covers: u64, why: &'static str) {
         let before = self.position(self.as_of);
         let to = self.receivers(|_| true);
         if !to.is_empty() {
-            self.out.push(Output::Gap { to, before });
+            self.out.push(Output::Gap { to, before, why });
         }
         self.ring.cut(covers);
     }
@@ -202,8 +203,13 @@ impl Replica {
     /// Answers a join with what is known now.
     pub(super) fn answer(&mut self, join: Join, now: Moment) {
         let recovery = self.recovery(&join);
-        let Attached { origin, call } = Attached::of(&join);
-        let ask = join.attach.ask;
+        let Attach {
+            origin,
+            call,
+            ask,
+            fresh: joins,
+            ..
+        } = join.attach;
         let state = self.state.as_ref();
         let mut success = Success::default();
         if let Some(given) = ask.given {
@@ -231,15 +237,19 @@ impl Replica {
         if ask.rewind > 0 && ask.recover.is_none() {
             success.publications = self.ring.last(ask.rewind).map(past).collect();
         }
+        let one = self.subscribers.get_mut(&origin.session);
+        let fresh = one.is_some_and(|one| {
+            one.answered = true;
+            let first = joins && !one.joined;
+            one.joined |= joins;
+            first
+        });
         let bound = Bound {
             uri: self.uri.clone(),
             position: self.position(self.as_of),
-            fresh: join.attach.fresh,
+            fresh,
         };
         self.told = self.told.max(self.as_of);
-        if let Some(one) = self.subscribers.get_mut(&origin.session) {
-            one.answered = true;
-        }
         self.out.push(Output::Answer {
             origin,
             answer: Box::new(Answer {
@@ -248,6 +258,10 @@ impl Replica {
                 bound: Some(bound),
             }),
         });
+        if joins && !fresh {
+            // It was on the uri already: one join is enough.
+            self.out.push(Output::Undo { origin });
+        }
     }
 
     fn whole(&self, state: &super::state::State, now: Moment) -> Past {
@@ -271,20 +285,6 @@ impl Replica {
         self.refuse(failure, now, |join| {
             join.ticket <= ticket && !held.contains(&join.attach.origin.session)
         });
-    }
-}
-
-struct Attached {
-    origin: Origin,
-    call: u32,
-}
-
-impl Attached {
-    fn of(join: &Join) -> Self {
-        Self {
-            origin: join.attach.origin,
-            call: join.attach.call,
-        }
     }
 }
 

@@ -114,7 +114,8 @@ pub struct Attach {
     pub ask: Ask,
     /// Where the stream stood when the node had joined it for this session.
     pub position: Option<Position>,
-    /// The node was joined for it: goes into [`crate::resource::Bound`].
+    /// The node was joined for this call. Either its worker learns so, by
+    /// [`crate::resource::Bound`], or it is undone.
     pub fresh: bool,
 }
 
@@ -192,6 +193,8 @@ pub enum Output {
         caller: Arc<Caller>,
         /// How fresh.
         need: Need,
+        /// Something has happened to it.
+        again: bool,
     },
     /// Answer a call.
     Answer {
@@ -215,6 +218,13 @@ pub enum Output {
         to: Vec<Origin>,
         /// The position before the loss.
         before: Option<Position>,
+        /// Why, for the metrics.
+        why: &'static str,
+    },
+    /// The node was joined for a call that did not bind its session, or not anew.
+    Undo {
+        /// Whose.
+        origin: Origin,
     },
 }
 

@@ -402,6 +402,7 @@ impl World {
                         client.last = None;
                     }
                 }
+                Output::Undo { .. } => {}
                 Output::Gap { to, .. } => {
                     for origin in to {
                         let client = self.clients.get_mut(&origin.session).unwrap();
