@@ -16,6 +16,9 @@
 #[path = "../src/edge/worker/mailbox.rs"]
 mod mailbox;
 
+#[path = "hot_path/cache.rs"]
+mod cache;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -366,6 +369,6 @@ fn quick() -> Criterion {
 criterion_group! {
     name = hot_path;
     config = quick();
-    targets = encode, deflate, decode, mailboxes, deliver, channels, tokens
+    targets = encode, deflate, decode, mailboxes, deliver, channels, tokens, cache::cache
 }
 criterion_main!(hot_path);
