@@ -14,7 +14,7 @@ use http_cache_semantics::RequestLike;
 
 use super::control::{self, Control};
 use super::marks::{Mark, Marks, Stamp};
-use super::policy::{Terms, Times, joined, system};
+use super::policy::{Terms, Times, age, joined, system};
 use super::{How, Lookup, clean};
 use crate::clock::Now;
 
@@ -48,6 +48,8 @@ pub struct Entry {
     stamp: Stamp,
     sent: Instant,
     came: Instant,
+    /// Its age when it came.
+    age: Duration,
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -77,6 +79,7 @@ impl Entry {
         terms: Option<Box<Terms>>,
     ) -> Self {
         let tags = tags(birth, &headers);
+        let age = age(&headers, birth.times);
         let terms = terms.filter(|_| tags.marks.len() <= MAX_TAGS);
         clean(&mut headers);
         headers.remove(AGE);
@@ -95,17 +98,14 @@ impl Entry {
             stamp: birth.stamp,
             sent: birth.times.sent.instant,
             came: birth.times.came.instant,
+            age,
             memo: OnceLock::new(),
         }
     }
 
     /// How long ago the upstream (or a cache before it) made it.
     pub fn age(&self, now: Now) -> Duration {
-        let age = self
-            .terms
-            .as_ref()
-            .map_or(Duration::ZERO, |terms| terms.age);
-        age + now.instant.saturating_duration_since(self.came)
+        self.age + now.instant.saturating_duration_since(self.came)
     }
 
     /// Fresh for so long from `now` on.

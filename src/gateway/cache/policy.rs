@@ -47,8 +47,6 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
     pub(super) policy: CachePolicy,
-    /// Its age when it came.
-    pub(super) age: Duration,
     /// Fresh for so long since it came.
     pub(super) fresh: Duration,
     /// Beyond that usable while it is fetched again.
@@ -133,7 +131,6 @@ fn terms(
         None => ours,
     };
     Terms {
-        age: policy.age(came),
         fresh: policy.time_to_live(came).min(most),
         while_revalidating: beyond("stale-while-revalidate", settings.stale_while_revalidate),
         if_error: beyond("stale-if-error", settings.stale_if_error),
@@ -252,7 +249,7 @@ fn policy(
 
 /// How old the answer was when it came (RFC 9111, 4.2.3, without the clocks of others). An age
 /// that cannot be read is taken for the worst.
-fn age(headers: &HeaderMap, times: Times) -> Duration {
+pub(super) fn age(headers: &HeaderMap, times: Times) -> Duration {
     let read = |line: &HeaderValue| {
         let digits = line.as_bytes().split(|byte| !byte.is_ascii_digit()).next();
         let digits = std::str::from_utf8(digits.unwrap_or_default()).ok()?;
