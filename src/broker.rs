@@ -213,9 +213,9 @@ pub trait Broker: Send + Sync {
     ) -> BrokerFuture<'a, Vec<ChannelState>>;
 
     /// Adds a session to a channel's presence, or replaces its entry, unless it would be one member
-    /// more than `most` ([`BrokerError::Full`]): true if it is its member's first there. Then every node delivers [`presence_push`] to all but the session, in the
-    /// order in which members come and go: were the node to tell it, a join could overtake the
-    /// leave before it.
+    /// more than `most` ([`BrokerError::Full`]): true if it is its member's first there. Then every
+    /// node delivers [`presence_push`] to all but the session, in the order in which members come
+    /// and go: were the node to tell it, a join could overtake the leave before it.
     fn enter<'a>(
         &'a self,
         channel: &'a ChannelName,

@@ -81,7 +81,7 @@ impl ChannelName {
             return Err(NameError::TooLong { limit });
         }
         check_characters(name)?;
-        if name.starts_with("pogo:") || name.starts_with('#') {
+        if name.starts_with("pogo:") || is_own(name) {
             return Err(NameError::Reserved);
         }
         Ok(Self(name.into()))
@@ -119,7 +119,12 @@ impl ChannelName {
         Ok(Self(format!("{prefix}{user}").into()))
     }
 
-    /// Whether it is the server's own: nobody is shown it.
+    /// Whether it is the server's own: not a name that clients and services choose.
+    pub fn is_own(&self) -> bool {
+        is_own(&self.0)
+    }
+
+    /// Whether nobody is shown it, of the server's own names.
     pub fn is_internal(&self) -> bool {
         self.0.starts_with(SIGNED_IN)
     }
@@ -133,6 +138,10 @@ impl ChannelName {
     pub fn is_uri(&self) -> bool {
         self.0.starts_with('/')
     }
+}
+
+fn is_own(name: &str) -> bool {
+    name.starts_with('#')
 }
 
 fn check_characters(name: &str) -> Result<(), NameError> {

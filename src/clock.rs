@@ -27,9 +27,9 @@ impl Now {
         u64::try_from(self.unix.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// When the calendar will show `unix_seconds`, on the monotonic clock; now if it has passed.
-    pub fn instant_of(&self, unix_seconds: u64) -> Instant {
-        let left = Duration::from_secs(unix_seconds).saturating_sub(self.unix);
+    /// When the calendar will show `unix`, on the monotonic clock; now if it has passed.
+    pub fn instant_of(&self, unix: Duration) -> Instant {
+        let left = unix.saturating_sub(self.unix);
         // A far future that the clock cannot hold is as good as a century.
         let century = Duration::from_secs(100 * 365 * 86_400);
         self.instant + left.min(century)

@@ -336,5 +336,11 @@ impl Rates {
     }
 }
 
+/// `wait` as `Retry-After` says it: whole seconds, rounded up, so that one who obeys is let in.
+pub fn retry_seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    seconds.max(1)
+}
+
 #[cfg(test)]
 mod tests;

@@ -214,7 +214,7 @@ impl Notices {
     /// Tells that this happened on `channel`, if somebody wants to know; channels of our own
     /// (`#…`) are nobody's business.
     pub fn tell(&self, channel: &ChannelName, news: News) {
-        if !self.wants(news.kind()) || channel.as_str().starts_with('#') {
+        if !self.wants(news.kind()) || channel.is_own() {
             return;
         }
         let bytes = news.bytes();

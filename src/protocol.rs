@@ -11,6 +11,7 @@ pub mod frame;
 mod json;
 mod msgpack;
 pub mod options;
+pub mod pairs;
 pub mod pusher;
 mod sink;
 

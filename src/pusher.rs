@@ -14,7 +14,6 @@
 mod answer;
 mod api;
 mod authorize;
-mod pairs;
 pub mod webhook;
 
 use std::fmt;

@@ -19,7 +19,9 @@ use super::fetch::Fetcher;
 use super::jwks::{Source, Wait};
 use super::key::VerifyKey;
 use super::token::Token;
-use super::{AuthConfigError, AuthError, Config, Grant, IssuerConfig, KeySource, Presented};
+use super::{
+    AuthConfigError, AuthError, Config, Grant, IssuerConfig, KeySource, Presented, Revocations,
+};
 use crate::clock::Now;
 
 /// Checks tokens.
@@ -91,6 +93,21 @@ impl Authenticator {
         }
         self.issuers.store(Arc::new(issuers));
         Ok(())
+    }
+
+    /// [`Self::authenticate`], and then whether the token is revoked.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    pub async fn authenticate_unrevoked(
+        &self,
+        token: &str,
+        now: Now,
+        revocations: &Revocations,
+    ) -> Result<Grant, AuthError> {
+        let grant = self.authenticate(token, now).await?;
+        revocations.check(&grant)?;
+        Ok(grant)
     }
 
     /// Checks `token`: what it grants. Ready at the first poll unless a key set has to be fetched

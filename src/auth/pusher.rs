@@ -7,7 +7,7 @@
 mod app;
 mod memo;
 
-pub use app::{App, Apps, MasterKey};
+pub use app::{App, Apps, MasterKey, hex};
 pub use memo::Memo;
 
 use crate::session_id::SessionId;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{ChannelKind, Pattern};
+use super::{ChannelKind, Pattern, is_own};
 
 /// Who may do an operation without asking for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,16 +136,14 @@ impl Rules {
     /// The rule for `name`. Names starting `presence-` always keep presence, Pusher's cache
     /// channels always an event.
     pub fn of(&self, name: &str) -> &ChannelRule {
-        if name.starts_with('#') {
+        if is_own(name) {
             return &self.own;
         }
         let forms = self.forms(name);
-        let [rule, cache] = if name.starts_with("private-") {
-            &forms.private
-        } else if name.starts_with("presence-") {
-            &forms.presence
-        } else {
-            &forms.plain
+        let [rule, cache] = match ChannelKind::of(name) {
+            ChannelKind::Private | ChannelKind::Encrypted => &forms.private,
+            ChannelKind::Presence => &forms.presence,
+            ChannelKind::Public | ChannelKind::ServerToUser => &forms.plain,
         };
         if ChannelKind::is_cache(name) {
             cache

@@ -125,15 +125,12 @@ impl Front {
 
     /// Returns when the connection has had its time.
     async fn deadline(&self, progress: &Progress) {
-        let accepted = Instant::now();
         let head_deadline = self.config.header_deadline;
-        tokio::time::sleep(HURRIED_DEADLINE.min(head_deadline)).await;
-        while !progress.is_head_seen() {
-            let left = head_deadline.saturating_sub(accepted.elapsed());
-            if left.is_zero() || self.slots.available_permits() == 0 {
-                return;
-            }
-            tokio::time::sleep(left.min(HURRY_INTERVAL)).await;
+        if !self
+            .came_in_time(head_deadline, || progress.is_head_seen())
+            .await
+        {
+            return;
         }
         tokio::time::sleep(ANSWER_DEADLINE).await;
         if progress.flow.has_place() {
@@ -150,15 +147,21 @@ impl Front {
 
     /// Returns when `deadline` has passed; sooner while no slot is free, as for a head.
     pub(super) async fn out_of_time(&self, deadline: Duration) {
+        self.came_in_time(deadline, || false).await;
+    }
+
+    /// Whether it `came` before `deadline` has passed; while no slot is free there is less time.
+    async fn came_in_time(&self, deadline: Duration, came: impl Fn() -> bool) -> bool {
         let begun = Instant::now();
         tokio::time::sleep(HURRIED_DEADLINE.min(deadline)).await;
-        loop {
+        while !came() {
             let left = deadline.saturating_sub(begun.elapsed());
             if left.is_zero() || self.slots.available_permits() == 0 {
-                return;
+                return false;
             }
             tokio::time::sleep(left.min(HURRY_INTERVAL)).await;
         }
+        true
     }
 
     async fn converse(

@@ -51,7 +51,8 @@ pub enum Credential {
     Granted(Grant),
     /// The key of a Pusher app, and the protocol's version, where it was given.
     App(Arc<App>, Option<u8>),
-    /// A bad one (for Pusher: key or version) that came where a browser could only read a close code: close with it at once.
+    /// A bad one (for Pusher: key or version) that came where a browser could only read a close
+    /// code: close with it at once.
     Refused(CloseCode),
 }
 

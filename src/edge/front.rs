@@ -174,9 +174,7 @@ impl Front {
             path if fallback::has(path) => Ok((self.fall_back(&head, body, address).await?, None)),
             // Plain HTTP.
             path => {
-                limits.request(address).map_err(|wait| {
-                    Refusal::too_many("Too many requests from this address; slow down.", wait)
-                })?;
+                self.one_request(address)?;
                 let answer = match path {
                     "/" | "/ws" => self.plain(&head),
                     path if apps::key_of(path).is_some() => self.plain(&head),
@@ -191,6 +189,14 @@ impl Front {
                 Ok((answer?, None))
             }
         }
+    }
+
+    /// A request that counts as one.
+    pub(super) fn one_request(&self, address: IpAddr) -> Result<(), Refusal> {
+        let counted = self.services.limits.request(address);
+        counted.map_err(|wait| {
+            Refusal::too_many("Too many requests from this address; slow down.", wait)
+        })
     }
 
     fn plain(&self, head: &Parts) -> Result<Answer, Refusal> {
@@ -256,7 +262,7 @@ impl Front {
             Refusal::too_many("Too many refused tokens from this address; wait.", wait)
         })?;
         let why = match text {
-            Some(text) => self.check(text).await,
+            Some(text) => self.grant(text).await,
             None => Err(AuthError::Malformed {
                 why: "there are several",
             }),
@@ -280,14 +286,12 @@ impl Front {
         }
     }
 
-    async fn check(&self, token: &str) -> Result<Grant, AuthError> {
-        let grant = self
-            .services
-            .authenticator
-            .authenticate(token, Now::read())
-            .await?;
-        self.services.revocations.check(&grant)?;
-        Ok(grant)
+    async fn grant(&self, token: &str) -> Result<Grant, AuthError> {
+        let services = &self.services;
+        let authenticator = &services.authenticator;
+        authenticator
+            .authenticate_unrevoked(token, Now::read(), &services.revocations)
+            .await
     }
 }
 

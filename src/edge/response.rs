@@ -19,6 +19,7 @@ use super::fallback::Receiving;
 use super::flow::Flowing;
 use super::handshake::Handshake;
 use super::stream::BoxError;
+use crate::limits;
 
 /// When to come back: to another node, which a load balancer finds at once.
 pub(super) const RETRY_DRAINING: Duration = Duration::from_secs(1);
@@ -59,7 +60,9 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Whole(whole) => never_fails(Pin::new(whole).poll_frame(cx)),
-            Self::Live(live) => never_fails(Pin::new(live).poll_frame(cx)),
+            Self::Live(live) => live
+                .poll_chunk(cx)
+                .map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
         }
     }
@@ -157,9 +160,7 @@ impl Refusal {
             _ => {}
         }
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up: one who obeys is let in.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(limits::retry_seconds(wait)));
         }
         answer
     }

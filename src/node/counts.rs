@@ -91,8 +91,7 @@ impl Counts {
 
 /// Members are told of presence channels, and our own are nobody's business.
 fn is_counted(channel: &ChannelName) -> bool {
-    let name = channel.as_str();
-    !name.starts_with('#') && ChannelKind::of(name) != ChannelKind::Presence
+    !channel.is_own() && ChannelKind::of(channel.as_str()) != ChannelKind::Presence
 }
 
 fn tell(hub: &Hub, channel: &ChannelName, count: usize, now: Now) {

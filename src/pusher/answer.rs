@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::Value;
 
+use crate::limits;
 use crate::protocol::pusher::excerpt;
 
 /// Longest text of a refusal in bytes: it may repeat what came.
@@ -89,9 +90,7 @@ impl Refused {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up: one who obeys is let in.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(limits::retry_seconds(wait)));
         }
         answer
     }

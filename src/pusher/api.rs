@@ -24,13 +24,13 @@ use serde_json::{Value, json};
 
 use super::Pusher;
 use super::answer::{self, Refused};
-use super::pairs::{Pairs, Plus, unescape};
 use crate::auth::pusher::App;
 use crate::broker::BrokerError;
 use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::code::CloseCode;
 use crate::hub::{SessionAction, SessionFilter};
+use crate::protocol::pairs::{Pairs, Plus, unescape};
 use crate::protocol::pusher::excerpt;
 
 /// Longest channel name in bytes. Pusher documents 164 and its libraries let 200 through.
@@ -140,7 +140,7 @@ fn channel_name(name: &str) -> Result<ChannelName, Refused> {
     let in_order = name.len() <= MAX_CHANNEL_BYTES && name.bytes().all(own);
     let parsed = ChannelName::parse_pusher(name).ok();
     parsed
-        .filter(|_| in_order || name.starts_with('#'))
+        .filter(|parsed| in_order || parsed.is_own())
         .ok_or_else(|| {
             let shown = excerpt(name, MAX_CHANNEL_BYTES);
             Refused::bad(format!("Invalid channel name: {shown}"))

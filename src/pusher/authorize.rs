@@ -28,11 +28,11 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Refused};
-use super::pairs::{Pairs, Plus};
 use super::{Place, Pusher, Visitor};
 use crate::auth::pusher::{App, Memo, Subject};
 use crate::auth::{Grant, Op, may};
 use crate::channel::{ChannelKind, ChannelName};
+use crate::protocol::pairs::{Pairs, Plus};
 use crate::session_id::SessionId;
 
 impl Pusher {

@@ -42,8 +42,14 @@ impl Subscriptions {
             .binary_search_by(|(name, _)| name.as_str().cmp(channel))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// How many more there may be, of `most`.
+    pub(super) fn room(&self, most: usize) -> usize {
+        most.saturating_sub(self.0.len())
+    }
+
+    /// The name as it is kept.
+    pub(super) fn name(&self, channel: &str) -> Option<&ChannelName> {
+        self.find(channel).ok().map(|at| &self.0[at].0)
     }
 
     pub(super) fn get(&self, channel: &str) -> Option<&Subscription> {
@@ -83,8 +89,9 @@ impl Subscriptions {
             .map(|(name, subscription)| (name, subscription))
     }
 
-    /// Takes all of them.
-    pub(super) fn take(&mut self) -> Vec<(ChannelName, Subscription)> {
-        std::mem::take(&mut self.0)
+    /// Leaves all of them.
+    pub(super) fn leave_all(&mut self, out: &mut Vec<Effect>) {
+        let all = std::mem::take(&mut self.0);
+        out.extend(all.into_iter().map(|(channel, one)| one.leave(channel)));
     }
 }

@@ -36,7 +36,6 @@ pub(super) const FULL: Refusal = Refusal::unavailable(
     "This node has no room for another fallback session.",
     response::RETRY_OVERLOADED,
 );
-const TOO_FAST: &str = "Too many requests from this address; slow down.";
 
 impl Front {
     /// Answers a request for a fallback transport.
@@ -108,14 +107,6 @@ impl Front {
                 self.receive(route, &receiver, head, address)
             }
         }
-    }
-
-    /// A request that counts as one.
-    pub(super) fn one_request(&self, address: IpAddr) -> Result<(), Refusal> {
-        let limits = &self.services.limits;
-        limits
-            .request(address)
-            .map_err(|wait| Refusal::too_many(TOO_FAST, wait))
     }
 
     /// Lets a request receive; the first opens the session.

@@ -4,11 +4,9 @@
 //! The machine's lock is held for no I/O and over no wait. The task ends when the machine is over;
 //! its end of the pair goes with it, and to the worker that is a client that has gone.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -16,7 +14,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use hyper::body::Frame;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -309,7 +306,7 @@ impl Receiving {
     }
 
     /// The next chunk; `None` is the end.
-    pub(super) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(in crate::edge) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut machine = self.session.machine();
         let pull = machine.pull(self.id, Instant::now());
         if pull == Pull::Wait {
@@ -322,19 +319,6 @@ impl Receiving {
             Pull::Chunk(bytes) => Poll::Ready(Some(bytes)),
             Pull::End | Pull::Wait => Poll::Ready(None),
         }
-    }
-}
-
-impl hyper::body::Body for Receiving {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.poll_chunk(cx)
-            .map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 

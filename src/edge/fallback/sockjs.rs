@@ -10,6 +10,7 @@ use super::path::{Action, Path};
 use super::receiver::is_callback;
 use super::{answer, wire};
 use crate::edge::response::{Answer, Refusal};
+use crate::protocol::pairs::{Pairs, Plus};
 
 /// Answers what is of no session.
 pub(super) fn about(path: Path<'_>, head: &Parts) -> Result<Answer, Refusal> {
@@ -41,7 +42,8 @@ pub(super) fn about(path: Path<'_>, head: &Parts) -> Result<Answer, Refusal> {
 /// The function that a script shall call.
 pub(super) fn callback(head: &Parts) -> Result<Box<str>, Refusal> {
     let query = head.uri.query().unwrap_or_default();
-    let wanted = form_value(query, "c").or_else(|| form_value(query, "callback"));
+    let pairs = Pairs::read(query, Plus::Space).unwrap_or_default();
+    let wanted = pairs.get("c").or_else(|| pairs.get("callback"));
     match wanted.filter(|name| is_callback(name)) {
         Some(name) => Ok(name.into()),
         None => Err(Refusal::bad(
@@ -54,32 +56,12 @@ pub(super) fn callback(head: &Parts) -> Result<Box<str>, Refusal> {
 pub(super) fn messages(action: Action, body: &[u8]) -> Result<Vec<String>, wire::NoMessages> {
     if action == Action::JsonpSend
         && let Ok(form) = std::str::from_utf8(body)
-        && let Some(value) = form_value(form, "d")
+        && let Some(pairs) = Pairs::read(form, Plus::Space)
+        && let Some(value) = pairs.get("d")
     {
         return wire::messages(value.as_bytes());
     }
     wire::messages(body)
-}
-
-/// A form's or a query's value, decoded.
-fn form_value(form: &str, name: &str) -> Option<String> {
-    let value = form.split('&').find_map(|pair| {
-        let (found, value) = pair.split_once('=')?;
-        (found == name).then_some(value)
-    })?;
-    let mut out = Vec::with_capacity(value.len());
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let pair = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(out).ok()
 }
 
 /// Key and query in `{"path":"/app/KEY?protocol=7&…"}`.

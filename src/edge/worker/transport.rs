@@ -1,5 +1,5 @@
-//! A socket that never blocks: plain, under TLS, or one end of a pair within this process. rustls is driven here without a task of its
-//! own; what it owes the peer leaves with the next write.
+//! A socket that never blocks: plain, under TLS, or one end of a pair within this process. rustls is
+//! driven here without a task of its own; what it owes the peer leaves with the next write.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;

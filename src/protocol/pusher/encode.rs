@@ -77,86 +77,77 @@ pub enum Event<'a> {
 
 /// The whole WebSocket frame of `event`.
 pub fn encode(event: &Event<'_>) -> Bytes {
-    let mut inner = Vec::new();
+    const SUBSCRIBED: &str = "pusher_internal:subscription_succeeded";
+    // Most have their data as a string, whose JSON this is.
+    let text = |name: &str, channel: Option<&str>, write: &dyn Fn(&mut Vec<u8>)| {
+        let mut data = Vec::new();
+        write(&mut data);
+        frame(name, channel, &data, Form::Json)
+    };
+    let empty = |data: &mut Vec<u8>| data.raw(b"{}");
     match *event {
+        Event::Established {
+            session,
+            activity_timeout,
+        } => text("pusher:connection_established", None, &|data| {
+            established(data, session, activity_timeout);
+        }),
+        Event::Ping => text("pusher:ping", None, &empty),
+        Event::Pong => text("pusher:pong", None, &empty),
+        Event::Subscribed { channel, members } => match members {
+            Some(members) => text(SUBSCRIBED, Some(channel), &|data| roster(data, members)),
+            None => text(SUBSCRIBED, Some(channel), &empty),
+        },
+        Event::NotSubscribed {
+            channel,
+            kind,
+            error,
+            status,
+        } => text("pusher:subscription_error", Some(channel), &|data| {
+            not_subscribed(data, kind, error, status);
+        }),
+        Event::CacheMiss(channel) => text("pusher:cache_miss", Some(channel), &empty),
+        Event::Watchlist { online, offline } => {
+            text(WATCHLIST, None, &|data| watchlist(data, online, offline))
+        }
         Event::Push {
             event,
             channel,
             data,
             form,
         } => frame(event, channel, data, form),
-        Event::Error { code, message } => {
-            error(&mut inner, code, message);
-            frame("pusher:error", None, &inner, Form::Client)
-        }
         Event::SignedIn(user_data) => {
-            inner.raw(b"{\"user_data\":");
-            inner.string(user_data);
-            inner.raw(b"}");
-            frame("pusher:signin_success", None, &inner, Form::Client)
+            let mut data = Vec::new();
+            data.raw(b"{\"user_data\":");
+            data.string(user_data);
+            data.raw(b"}");
+            frame("pusher:signin_success", None, &data, Form::Client)
         }
-        ref event => {
-            let (name, channel) = write(event, &mut inner);
-            frame(name, channel, &inner, Form::Json)
+        Event::Error { code, message } => {
+            let mut data = Vec::new();
+            error(&mut data, code, message);
+            frame("pusher:error", None, &data, Form::Client)
         }
     }
 }
 
-/// Writes the data of an event that has it as a string; its name and channel.
-fn write<'a>(event: &Event<'a>, data: &mut Vec<u8>) -> (&'static str, Option<&'a str>) {
-    match *event {
-        Event::Established {
-            session,
-            activity_timeout,
-        } => {
-            data.raw(b"{\"socket_id\":");
-            data.string(&session.to_string());
-            data.raw(b",\"activity_timeout\":");
-            // None at all, or 0, makes clients give up.
-            data.number(activity_timeout.as_secs().max(1));
-            data.raw(b"}");
-            ("pusher:connection_established", None)
-        }
-        Event::Subscribed { channel, members } => {
-            match members {
-                Some(members) => roster(data, members),
-                None => data.raw(b"{}"),
-            }
-            ("pusher_internal:subscription_succeeded", Some(channel))
-        }
-        Event::NotSubscribed {
-            channel,
-            kind,
-            error,
-            status,
-        } => {
-            data.raw(b"{\"type\":");
-            data.string(kind);
-            data.raw(b",\"error\":");
-            data.string(error);
-            data.raw(b",\"status\":");
-            data.number(status.into());
-            data.raw(b"}");
-            ("pusher:subscription_error", Some(channel))
-        }
-        Event::Watchlist { online, offline } => {
-            watchlist(data, online, offline);
-            (WATCHLIST, None)
-        }
-        Event::CacheMiss(channel) => {
-            data.raw(b"{}");
-            ("pusher:cache_miss", Some(channel))
-        }
-        Event::Pong => {
-            data.raw(b"{}");
-            ("pusher:pong", None)
-        }
-        // The others have their data as it is.
-        Event::Ping | Event::Push { .. } | Event::SignedIn(_) | Event::Error { .. } => {
-            data.raw(b"{}");
-            ("pusher:ping", None)
-        }
-    }
+fn established(data: &mut Vec<u8>, session: SessionId, activity_timeout: Duration) {
+    data.raw(b"{\"socket_id\":");
+    data.string(&session.to_string());
+    data.raw(b",\"activity_timeout\":");
+    // None at all, or 0, makes clients give up.
+    data.number(activity_timeout.as_secs().max(1));
+    data.raw(b"}");
+}
+
+fn not_subscribed(data: &mut Vec<u8>, kind: &str, error: &str, status: u16) {
+    data.raw(b"{\"type\":");
+    data.string(kind);
+    data.raw(b",\"error\":");
+    data.string(error);
+    data.raw(b",\"status\":");
+    data.number(status.into());
+    data.raw(b"}");
 }
 
 /// What is said before a close frame with `code` to a client that may not read it; `None`: the

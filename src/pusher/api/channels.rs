@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::Pusher;
 use super::super::answer::Refused;
-use super::super::pairs::Pairs;
 use super::info::Info;
 use super::{channel_name, unavailable};
 use crate::channel::{ChannelKind, ChannelName, Pattern};
+use crate::protocol::pairs::Pairs;
 use crate::session_id::SessionId;
 
 /// No name of the server's own comes after it.
@@ -41,7 +41,7 @@ impl Pusher {
         let hub = self.services.node.hub();
         // The server's own names, of which there may be many, lie between some and all others.
         let mut found = hub.channels(Some(&pattern), "", most + 1);
-        if let Some(own) = found.iter().position(|(name, _)| is_own(name)) {
+        if let Some(own) = found.iter().position(|(name, _)| name.is_own()) {
             found.truncate(own);
             found.extend(hub.channels(Some(&pattern), LAST_OWN, most + 1));
         }
@@ -63,11 +63,7 @@ impl Pusher {
         let name = channel_name(name)?;
         let info = Info::parse(query.get("info"))?;
         info.check(name.as_str())?;
-        let subscribers = self.services.node.hub().subscribers(name.as_str());
-        let mut told = Map::new();
-        told.insert("occupied".into(), (subscribers > 0).into());
-        told.extend(self.attributes(&name, info).await?);
-        Ok(told.into())
+        self.describe(&name, info).await
     }
 
     /// One channel as it was told of before there were attributes.
@@ -78,10 +74,14 @@ impl Pusher {
             subscription_count: true,
             cache: false,
         };
+        self.describe(&name, info).await
+    }
+
+    async fn describe(&self, name: &ChannelName, info: Info) -> Result<Value, Refused> {
         let subscribers = self.services.node.hub().subscribers(name.as_str());
         let mut told = Map::new();
         told.insert("occupied".into(), (subscribers > 0).into());
-        told.extend(self.attributes(&name, info).await?);
+        told.extend(self.attributes(name, info).await?);
         Ok(told.into())
     }
 
@@ -116,9 +116,4 @@ impl Pusher {
         let users: Vec<Value> = users.iter().map(|id| json!({ "id": &**id })).collect();
         Ok(json!({ "users": users }))
     }
-}
-
-/// Whether it is the server's own affair.
-fn is_own(name: &ChannelName) -> bool {
-    name.as_str().starts_with('#')
 }

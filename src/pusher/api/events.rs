@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 
 use super::super::Pusher;
 use super::super::answer::{self, Refused};
-use super::super::pairs::Pairs;
 use super::info::Info;
 use super::{channel_name, unavailable};
 use crate::channel::{self, ChannelName};
 use crate::node::{NewPublication, PublishError};
+use crate::protocol::pairs::Pairs;
 use crate::publication::Form;
 use crate::session_id::SessionId;
 

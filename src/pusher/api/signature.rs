@@ -14,8 +14,8 @@ use http::{Method, Request};
 use md5::{Digest, Md5};
 
 use super::super::answer::Refused;
-use super::super::pairs::{Pairs, Plus};
-use crate::auth::pusher::App;
+use crate::auth::pusher::{App, hex};
+use crate::protocol::pairs::{Pairs, Plus};
 use crate::protocol::pusher::excerpt;
 
 /// So much of what was to be signed is repeated, in bytes.
@@ -131,10 +131,6 @@ fn text(method: &Method, path: &str, query: &Pairs) -> Result<String, Refused> {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     Ok(format!("{method}\n{path}\n{}", pairs.join("&")))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

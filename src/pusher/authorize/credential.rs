@@ -8,10 +8,10 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::super::answer::Refused;
-use super::super::pairs::Pairs;
 use super::super::{Pusher, Visitor};
 use crate::auth::{AuthError, Grant};
 use crate::clock::Now;
+use crate::protocol::pairs::Pairs;
 
 /// Where a token is, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,13 @@ impl Pusher {
             .may_present_token(visitor.address)
             .map_err(|wait| Refused::too_many("Too many refused tokens; wait", wait))?;
         let checked = match token {
-            Some(token) => self.check(token).await,
+            Some(token) => {
+                let services = &self.services;
+                let authenticator = &services.authenticator;
+                authenticator
+                    .authenticate_unrevoked(token, Now::read(), &services.shared.revocations)
+                    .await
+            }
             None => Err(AuthError::Malformed {
                 why: "there are several",
             }),
@@ -64,14 +70,6 @@ impl Pusher {
             let _ = limits.failed_token(visitor.address);
             Refused::unauthorized("Send a valid token")
         })
-    }
-
-    async fn check(&self, token: &str) -> Result<Grant, AuthError> {
-        let services = &self.services;
-        let now = Now::read();
-        let grant = services.authenticator.authenticate(token, now).await?;
-        services.shared.revocations.check(&grant)?;
-        Ok(grant)
     }
 }
 
@@ -124,7 +122,7 @@ fn one<'a>(mut found: impl Iterator<Item = &'a str>) -> Found<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pusher::pairs::Plus;
+    use crate::protocol::pairs::Plus;
 
     #[test]
     fn the_first_place_that_has_a_token_counts() {

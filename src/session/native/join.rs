@@ -15,11 +15,8 @@ use crate::protocol::Spelling;
 impl Session {
     /// How many more channels the session may be on.
     pub(super) fn room(&self) -> usize {
-        self.shared
-            .settings
-            .load()
-            .max_channels
-            .saturating_sub(self.subscriptions.len())
+        let most = self.shared.settings.load().max_channels;
+        self.subscriptions.room(most)
     }
 
     pub(super) fn check_room(&self, channel: &ChannelName, others: usize) -> Result<(), Refusal> {

@@ -161,8 +161,6 @@ impl Session {
         self.calls = None;
         self.pending
             .take_if(|pending| matches!(**pending, Pending::Gather(_)));
-        for (channel, subscription) in self.subscriptions.take() {
-            out.push(subscription.leave(channel));
-        }
+        self.subscriptions.leave_all(out);
     }
 }

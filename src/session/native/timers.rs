@@ -11,8 +11,6 @@ use crate::code::CloseCode;
 use crate::protocol::{Event, frame};
 use crate::session_id::SessionId;
 
-/// The clock cannot hold any future; this one is far enough.
-const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Added to the deadline of a session that waits for nothing.
 const IDLE: Duration = Duration::from_secs(86_400);
 
@@ -101,14 +99,9 @@ impl Session {
         let (end_at, warn_at) = match &self.grant {
             Some(grant) => {
                 let expires = Duration::from_secs(grant.expires_at);
-                let end = instant_of(expires.saturating_add(settings.leeway), now);
-                (
-                    Some(end),
-                    Some(instant_of(
-                        expires.saturating_sub(settings.expiry_warning),
-                        now,
-                    )),
-                )
+                let end = expires.saturating_add(settings.leeway);
+                let warning = expires.saturating_sub(settings.expiry_warning);
+                (Some(now.instant_of(end)), Some(now.instant_of(warning)))
             }
             None => (
                 settings
@@ -147,9 +140,4 @@ impl Session {
             self.timers.end_at = end_at;
         }
     }
-}
-
-/// When the calendar will show `unix`, on the monotonic clock; now if it has passed.
-fn instant_of(unix: Duration, now: Now) -> Instant {
-    now.instant + unix.saturating_sub(now.unix).min(FAR)
 }

@@ -91,10 +91,7 @@ impl Session {
                 "Client event rejected - only supported on private and presence channels",
             ));
         }
-        let there = self.subscriptions.iter();
-        let there = there.map(|(channel, _)| channel);
-        let channel = there.into_iter().find(|channel| channel.as_str() == name);
-        let Some(channel) = channel.cloned() else {
+        let Some(channel) = self.subscriptions.name(name).cloned() else {
             return Err(Denial::forbidden(
                 "Client event rejected - you must be subscribed to the channel",
             ));

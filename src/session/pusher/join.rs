@@ -40,7 +40,7 @@ impl Session {
     /// How many more channels the session may be on.
     pub(super) fn room(&self) -> usize {
         let most = self.shared.settings.load().max_channels;
-        most.saturating_sub(self.subscriptions.len())
+        self.subscriptions.room(most)
     }
 
     pub(super) fn join(&mut self, wanted: Subscribing, out: &mut Vec<Effect>) {

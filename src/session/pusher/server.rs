@@ -80,8 +80,6 @@ impl Session {
     /// follow, where an operation is under way.
     pub fn end(&mut self, out: &mut Vec<Effect>) {
         self.closed = true;
-        for (channel, subscription) in self.subscriptions.take() {
-            out.push(subscription.leave(channel));
-        }
+        self.subscriptions.leave_all(out);
     }
 }

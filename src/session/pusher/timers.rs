@@ -94,7 +94,8 @@ impl Session {
         let expires = self.credentials.expires_at();
         self.timers.end_at = expires.map(|expires| {
             // The leeway counts on the calendar, so that what has ended is not given it anew.
-            now.instant_of(expires.saturating_add(leeway.as_secs()))
+            let end = expires.saturating_add(leeway.as_secs());
+            now.instant_of(Duration::from_secs(end))
         });
     }
 }

@@ -3,19 +3,21 @@
 
 /// Names and values, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Pairs(Vec<(String, String)>);
+pub struct Pairs(Vec<(String, String)>);
 
 /// What a `+` stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plus {
+pub enum Plus {
+    /// Itself, as in a query.
     Itself,
+    /// A space, as in a form.
     Space,
 }
 
 impl Pairs {
     /// Reads `text`; a `+` in it is `plus`. Empty parts are skipped: old pusher-js starts its
     /// bodies with `&`.
-    pub(super) fn read(text: &str, plus: Plus) -> Option<Self> {
+    pub fn read(text: &str, plus: Plus) -> Option<Self> {
         let parts = text.split('&').filter(|part| !part.is_empty());
         let pairs = parts.map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -25,16 +27,18 @@ impl Pairs {
     }
 
     /// The value of `name`, the first where there are several.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(key, _)| *key == name).map(|(_, v)| v)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// These and then those of `other`.
-    pub(super) fn then(mut self, other: Self) -> Self {
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
@@ -47,7 +51,7 @@ impl FromIterator<(String, String)> for Pairs {
 }
 
 /// `text` without its escapes; `None`: what they stand for is no UTF-8.
-pub(super) fn unescape(text: &str, plus: Plus) -> Option<String> {
+pub fn unescape(text: &str, plus: Plus) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
