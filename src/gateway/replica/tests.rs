@@ -2,4 +2,5 @@
 
 mod converge;
 mod interleave;
+mod scenarios;
 mod world;
