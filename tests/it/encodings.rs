@@ -51,6 +51,9 @@ async fn crowd(server: &TestServer, kind: Kind, channel: &str) -> Vec<Client> {
         client.ok(json!({"event": event, kind.key: channel})).await;
         clients.push(client);
     }
+    let protocol = kind.encoding.subprotocol();
+    let open = format!("pogo_sessions{{protocol=\"{protocol}\"}}");
+    assert!(server.metric(&open).await >= EACH as f64, "{open}");
     clients
 }
 

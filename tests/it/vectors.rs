@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
-use crate::support::Codec;
+use crate::support::{Client, Codec, Connect, TestServer, Token};
 
 /// One message in all encodings: text, or hexadecimal.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -194,6 +194,23 @@ fn what_is_bad_closes_with_its_code() {
             "{}",
             bad.name
         );
+    }
+}
+
+#[tokio::test]
+async fn what_is_bad_ends_its_session() {
+    let server = TestServer::start().await;
+    let token = Token::master("ann").sign();
+    for bad in read::<Bad>("bad.json") {
+        let connect = Connect::new().protocols(&[&bad.protocol]).bearer(&token);
+        let (mut client, welcome) = Client::welcomed(&server, &connect).await;
+        assert_eq!(welcome["protocol"], bad.protocol);
+        let message = match (bad.text, bad.binary) {
+            (Some(text), _) => Frame::text(text),
+            (None, binary) => Frame::binary(unhex(&binary.unwrap())),
+        };
+        client.send_raw(message).await;
+        assert_eq!(client.closed().await.0, bad.close, "{}", bad.name);
     }
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::code::CloseCode;
 use crate::metrics::Metrics;
-use crate::protocol::Message;
 use crate::protocol::frame::{self, Opcode};
+use crate::protocol::{Encoding, Event, Message, Reply, RequestId, Resource, encode};
 
 const MAX: usize = 65_536;
 
@@ -51,6 +51,23 @@ fn stored(payload: &[u8]) -> Vec<u8> {
     }
     out.push(0);
     out
+}
+
+#[test]
+fn a_binary_frame_stays_one() {
+    let id = RequestId::Number("1".into());
+    let reply = Reply::Resource(Resource {
+        data: Some(br#"["again and again","again and again","again and again"]"#),
+        ..Default::default()
+    });
+    let event = Event::Reply { id: &id, reply };
+    let plain = encode(Encoding::MsgPack, &event);
+    let twin = deflater().frame(&plain);
+    assert_eq!(twin[0], 0xc2, "final, RSV1, binary");
+    match inflater().message(false, frame::payload(&twin)) {
+        Ok(Message::Binary(bytes)) => assert_eq!(bytes, frame::payload(&plain)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::protocol::{RequestId, Spelling};
 use crate::publication::Position;
 
 impl Event<'_> {
+    #[inline]
     pub(in crate::protocol) fn write<S: Sink>(&self, out: &mut S) {
         match self {
             Event::Push {
@@ -71,6 +72,7 @@ impl Member<'_> {
     }
 }
 
+#[inline]
 fn head<S: Sink>(out: &mut S, event: &str, name: Option<Name<'_>>) {
     out.key(Key::Event);
     out.event(event);
@@ -279,6 +281,7 @@ fn number<S: Sink>(out: &mut S, name: &'static str, number: u64) {
     out.number(number);
 }
 
+#[inline]
 fn text_if<S: Sink>(out: &mut S, name: &'static str, text: Option<&str>) {
     if let Some(text) = text {
         out.name(name);

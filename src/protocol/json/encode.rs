@@ -91,8 +91,9 @@ impl<O: Out, const COMPACT: bool> Sink for Json<'_, O, COMPACT> {
         if !std::mem::take(&mut self.first) {
             self.out.raw(b",");
         }
-        self.out.string(name);
-        self.out.raw(b":");
+        self.out.raw(b"\"");
+        self.out.raw(name.as_bytes());
+        self.out.raw(b"\":");
     }
 
     #[inline]

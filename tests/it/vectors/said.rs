@@ -122,9 +122,11 @@ fn uri(text: &str) -> Name<'_> {
 pub fn events(mut take: impl FnMut(&str, &Event<'_>)) {
     assert_eq!(POST.len(), 158);
     pushes(&mut take);
+    welcomes(&mut take);
     own(&mut take);
     let id = RequestId::Number("17".into());
     replies(&mut |name, reply| take(name, &Event::Reply { id: &id, reply }));
+    presence(&mut |name, reply| take(name, &Event::Reply { id: &id, reply }));
     gateway(&mut |name, reply| take(name, &Event::Reply { id: &id, reply }));
     let (id, reply) = (&RequestId::Text("a\"é".into()), Reply::Done);
     take(
@@ -177,8 +179,7 @@ fn pushes(take: &mut impl FnMut(&str, &Event<'_>)) {
     take("push: the writer's own copy on a collection", &create);
 }
 
-/// The server's own.
-fn own(take: &mut impl FnMut(&str, &Event<'_>)) {
+fn welcomes(take: &mut impl FnMut(&str, &Event<'_>)) {
     let channels = [ChannelName::parse("user.anna").unwrap()];
     // The protocol is the session's; the vector shows one for all.
     let welcome = Welcome {
@@ -196,10 +197,14 @@ fn own(take: &mut impl FnMut(&str, &Event<'_>)) {
         channels: &[],
         ..welcome.clone()
     };
+    take("pogo:welcome", &Event::Welcome(welcome));
+    take("pogo:welcome without a token", &Event::Welcome(bare));
+}
+
+/// The server's own.
+fn own(take: &mut impl FnMut(&str, &Event<'_>)) {
     let position = position();
     for (name, event) in [
-        ("pogo:welcome", Event::Welcome(welcome)),
-        ("pogo:welcome without a token", Event::Welcome(bare)),
         (
             "pogo:expiring",
             Event::Expiring {
@@ -268,13 +273,6 @@ fn replies(take: &mut impl FnMut(&str, Reply<'_>)) {
             failure,
         },
     ];
-    let info = RawValue::from_string(r#"{"name":"Anna"}"#.into()).unwrap();
-    let member = |info| Member {
-        subject: "anna",
-        session,
-        info,
-    };
-    let members = [member(Some(&*info)), member(None)];
     let busy = Failure {
         retry_after: Some(Duration::from_millis(250)),
         ..Failure::new(ErrorCode::RateLimited, "Too many commands.")
@@ -298,13 +296,6 @@ fn replies(take: &mut impl FnMut(&str, Reply<'_>)) {
         "reply to a publication without history",
         Reply::Published(None),
     );
-    take(
-        "reply to channel:presence",
-        Reply::Presence {
-            members: &members,
-            total: 1,
-        },
-    );
     let history = Reply::History {
         position: Some(&position),
         publications: &past,
@@ -317,6 +308,22 @@ fn replies(take: &mut impl FnMut(&str, Reply<'_>)) {
         },
     );
     take("an error that passes", Reply::Error(busy));
+}
+
+fn presence(take: &mut impl FnMut(&str, Reply<'_>)) {
+    let session = "8123.4567".parse().unwrap();
+    let info = RawValue::from_string(r#"{"name":"Anna"}"#.into()).unwrap();
+    let member = |info| Member {
+        subject: "anna",
+        session,
+        info,
+    };
+    let members = [member(Some(&*info)), member(None)];
+    let reply = Reply::Presence {
+        members: &members,
+        total: 1,
+    };
+    take("reply to channel:presence", reply);
 }
 
 fn gateway(take: &mut impl FnMut(&str, Reply<'_>)) {
