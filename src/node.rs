@@ -12,6 +12,7 @@ mod hook;
 mod interest;
 mod join;
 mod refuse;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -199,7 +200,7 @@ impl Node {
         Ok(Arc::new(node))
     }
 
-    /// Reads a channel's history and position.
+    /// Reads a channel's history and position; of a covered query its stream's.
     ///
     /// # Errors
     /// The broker refused.
@@ -208,7 +209,7 @@ impl Node {
         channel: &ChannelName,
         query: HistoryQuery,
     ) -> Result<HistoryPage, BrokerError> {
-        self.broker.history(channel, query).await
+        self.broker.history(&self.stream(channel), query).await
     }
 
     /// Who is present: rows whose session follows `after`, at most `limit`, and the total.

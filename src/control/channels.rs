@@ -53,12 +53,12 @@ impl Channels for Service {
         &self,
         request: Request<GetChannelRequest>,
     ) -> Result<Response<GetChannelResponse>, Status> {
-        let name = named("name", &request.into_inner().name)?;
+        let name = self.named("name", &request.into_inner().name)?;
         let subscribers = self.node.hub().subscribers(name.as_str());
         let state = self
             .node
             .broker()
-            .channel(&name)
+            .channel(&self.node.stream(&name))
             .await
             .map_err(status::broker)?;
         let known = |state: &ChannelState| state.position.is_some() || state.presence_count > 0;
@@ -79,7 +79,7 @@ impl Channels for Service {
             page_size,
             page_token,
         } = request.into_inner();
-        let name = named("channel", &channel)?;
+        let name = self.named("channel", &channel)?;
         let page = Page::new(
             format!("members {channel}"),
             page_size,
@@ -111,7 +111,7 @@ impl Channels for Service {
             limit,
             reverse,
         } = request.into_inner();
-        let name = named("channel", &channel)?;
+        let name = self.named("channel", &channel)?;
         let limit = page::limit("limit", limit, &self.limits)?;
         let query = HistoryQuery {
             from: from.map(convert::from_position),
@@ -141,11 +141,11 @@ impl Channels for Service {
         &self,
         request: Request<PurgeHistoryRequest>,
     ) -> Result<Response<PurgeHistoryResponse>, Status> {
-        let name = named("channel", &request.into_inner().channel)?;
+        let name = self.named("channel", &request.into_inner().channel)?;
         let removed = self
             .node
             .broker()
-            .purge(&name)
+            .purge(&self.node.stream(&name))
             .await
             .map_err(status::broker)?;
         Ok(Response::new(PurgeHistoryResponse {
@@ -164,11 +164,15 @@ impl Channels for Service {
     }
 }
 
-fn named(field: &str, name: &str) -> Result<ChannelName, Status> {
-    ChannelName::parse(name).map_err(|why| status::bad_field(field, why.to_string()))
-}
-
 impl Service {
+    /// A channel's name as it is written everywhere.
+    pub(super) fn named(&self, field: &str, name: &str) -> Result<ChannelName, Status> {
+        let name = ChannelName::parse(name);
+        let name = name.map_err(|why| status::bad_field(field, why.to_string()))?;
+        let canonical = self.node.canonical(name);
+        canonical.map_err(|why| status::bad_field(field, why.to_string()))
+    }
+
     /// The first `limit` channels that match and follow `after`: each side lists that many of its
     /// own, so that none is left out.
     async fn channels(
@@ -190,7 +194,7 @@ impl Service {
                 None => self
                     .node
                     .broker()
-                    .channel(&name)
+                    .channel(&self.node.stream(&name))
                     .await
                     .map_err(status::broker)?,
             };

@@ -212,7 +212,9 @@ impl Service {
             if names.len() > 1 && !seen.insert(name) {
                 check.refuse(field, "named twice");
             }
-            channels.extend(check.channel(field, name));
+            let name = check.channel(field, name);
+            let canonical = |name| check.take(field, self.node.canonical(name));
+            channels.extend(name.and_then(canonical));
         }
         channels
     }

@@ -39,6 +39,7 @@ impl Sessions for Service {
 
         let mut check = Check::default();
         let channel = channel.and_then(|name| check.channel("channel", &name));
+        let channel = channel.and_then(|name| check.take("channel", self.node.canonical(name)));
         let range = address.and_then(|text| check.take("address", check::range(&text)));
         check.done()?;
         let filter = SessionFilter {
@@ -122,7 +123,7 @@ impl Sessions for Service {
         request: Request<SubscribeSessionRequest>,
     ) -> Result<Response<SubscribeSessionResponse>, Status> {
         let SubscribeSessionRequest { target, channel } = request.into_inner();
-        let channel = checked_channel(&channel)?;
+        let channel = self.named("channel", &channel)?;
         let filter = match target {
             Some(subscribe_session_request::Target::Session(id)) => one(&id)?,
             Some(subscribe_session_request::Target::Subject(subject)) => Some(all_of(&subject)?),
@@ -144,7 +145,7 @@ impl Sessions for Service {
         let mut check = Check::default();
         check.length("reason", &reason, self.limits.reason_bytes);
         check.done()?;
-        let channel = checked_channel(&channel)?;
+        let channel = self.named("channel", &channel)?;
         let filter = match target {
             Some(unsubscribe_session_request::Target::Session(id)) => one(&id)?,
             Some(unsubscribe_session_request::Target::Subject(subject)) => Some(all_of(&subject)?),
@@ -269,10 +270,6 @@ impl Service {
         }
         check.done()
     }
-}
-
-fn checked_channel(name: &str) -> Result<ChannelName, Status> {
-    ChannelName::parse(name).map_err(|why| status::bad_field("channel", why.to_string()))
 }
 
 /// The session of this id; `None`: no session can have it.

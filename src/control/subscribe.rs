@@ -49,7 +49,7 @@ impl Feed {
         limits: &Limits,
         request: SubscribeRequest,
     ) -> Result<Self, Status> {
-        let (patterns, recover) = checked(request, limits)?;
+        let (patterns, recover) = checked(node, request, limits)?;
         let watcher = node.hub().watch(patterns).map_err(|error| match error {
             HubError::TooManyPatterns { .. } => status::bad_field("channels", error.to_string()),
             HubError::TooManyWatchers { .. } | HubError::TooManyWorkers => {
@@ -199,7 +199,14 @@ fn item(channel: &ChannelName, item: Item) -> SubscribeResponse {
 
 type Checked = (Vec<Pattern>, VecDeque<(ChannelName, Position)>);
 
-fn checked(request: SubscribeRequest, limits: &Limits) -> Result<Checked, Status> {
+/// A name as what is published on it shows it.
+fn stream(node: &Node, check: &mut Check, (field, name): (&str, &str)) -> Option<ChannelName> {
+    let name = check.channel(field, name)?;
+    let canonical = check.take(field, node.canonical(name))?;
+    Some(node.stream(&canonical))
+}
+
+fn checked(node: &Node, request: SubscribeRequest, limits: &Limits) -> Result<Checked, Status> {
     let SubscribeRequest { channels, recover } = request;
     let mut check = Check::default();
     check.count("channels", channels.len(), limits.request_channels);
@@ -208,9 +215,11 @@ fn checked(request: SubscribeRequest, limits: &Limits) -> Result<Checked, Status
         let field = format!("channels[{i}]");
         let pattern = check.take(&field, Pattern::parse(text));
         if pattern.as_ref().is_some_and(Pattern::is_literal) {
-            check.channel(&field, text);
+            let name = stream(node, &mut check, (&field, text));
+            patterns.extend(name.and_then(|name| Pattern::parse(name.as_str()).ok()));
+        } else {
+            patterns.extend(pattern);
         }
-        patterns.extend(pattern);
     }
     if recover.len() > limits.request_channels {
         check.refuse(
@@ -220,10 +229,16 @@ fn checked(request: SubscribeRequest, limits: &Limits) -> Result<Checked, Status
     }
     let mut positions = VecDeque::new();
     for (name, position) in recover.into_iter().take(limits.request_channels) {
-        if !patterns.iter().any(|pattern| pattern.matches(&name)) {
-            check.refuse("recover", "names a channel that `channels` does not");
-        } else if let Some(name) = check.channel("recover", &name) {
+        let Some(name) = stream(node, &mut check, ("recover", &name)) else {
+            continue;
+        };
+        if patterns
+            .iter()
+            .any(|pattern| pattern.matches(name.as_str()))
+        {
             positions.push_back((name, convert::from_position(position)));
+        } else {
+            check.refuse("recover", "names a channel that `channels` does not");
         }
     }
     check.done()?;

@@ -22,6 +22,7 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use tokio::task::unconstrained;
 
+use super::streams::Streams;
 use crate::broker::{Broker, BrokerError};
 use crate::channel::ChannelName;
 use crate::hub::Hub;
@@ -35,6 +36,8 @@ pub(super) struct Interests {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     leave_delay: Duration,
+    /// Who is on a query counts for its stream as well.
+    pub(super) streams: Streams,
 }
 
 #[derive(Default)]
@@ -63,6 +66,7 @@ impl Interests {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             leave_delay,
+            streams: Streams::default(),
         }
     }
 
@@ -107,7 +111,11 @@ impl Interests {
     pub(super) async fn sweep(&self, hub: &Hub, broker: &dyn Broker, now: Instant) {
         for shard in &self.shards {
             loop {
-                let leaving = lock(shard).take_leaving(hub, self.leave_delay, now);
+                let leaving = lock(shard).take_leaving(
+                    |channel| self.is_wanted(hub, channel),
+                    self.leave_delay,
+                    now,
+                );
                 if leaving.is_empty() {
                     break;
                 }
@@ -115,12 +123,17 @@ impl Interests {
                 let mut shard = lock(shard);
                 for Leaving { channel, cell } in &leaving {
                     // Someone who came meanwhile stands in the hub and keeps the entry.
-                    if hub.subscribers(channel.as_str()) == 0 && !cell.initialized() {
+                    if !self.is_wanted(hub, channel) && !cell.initialized() {
                         shard.channels.remove(channel);
                     }
                 }
             }
         }
+    }
+
+    /// Whether a session is on `channel`, or on a query of it.
+    fn is_wanted(&self, hub: &Hub, channel: &ChannelName) -> bool {
+        hub.subscribers(channel.as_str()) > 0 || self.streams.has(channel)
     }
 
     /// How many channels are not idle.
@@ -146,7 +159,12 @@ impl Interests {
 
 impl Shard {
     /// Some channels that are due and that nobody came back to, each with a new cell.
-    fn take_leaving(&mut self, hub: &Hub, delay: Duration, now: Instant) -> Vec<Leaving> {
+    fn take_leaving(
+        &mut self,
+        is_wanted: impl Fn(&ChannelName) -> bool,
+        delay: Duration,
+        now: Instant,
+    ) -> Vec<Leaving> {
         let mut taken = vec![];
         while taken.len() < STRIDE
             && let Some((_, channel)) = self.leaving.pop_front_if(|(due, _)| *due <= now)
@@ -157,7 +175,7 @@ impl Shard {
             let Some(left) = interest.left.take() else {
                 continue;
             };
-            if hub.subscribers(channel.as_str()) > 0 {
+            if is_wanted(&channel) {
                 continue;
             }
             if left + delay > now {

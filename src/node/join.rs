@@ -38,15 +38,17 @@ impl Node {
             worker: fresh.then_some(worker),
             entered: None,
         };
+        let query_of = self.stream_of(&channel);
         if fresh {
             // Before the broker is read: what it accepts from now on comes to the worker.
             self.hub.join(&channel, worker);
+            if let Some(stream) = &query_of {
+                self.own.interests.streams.join(&channel, stream);
+            }
             self.own.counts.changed(&self.hub, &channel, Now::read());
         }
-        self.own
-            .interests
-            .subscribe(&channel, &*self.broker)
-            .await?;
+        let stream = query_of.as_ref().unwrap_or(&channel);
+        self.own.interests.subscribe(stream, &*self.broker).await?;
         if let Some(member) = member {
             let admission = self.hub.admit(push_bytes(&member)).await;
             if fresh {
@@ -55,7 +57,7 @@ impl Node {
             let entering = self.broker.enter(&channel, member, max_members, admission);
             entering.await?;
         }
-        let page = self.broker.history(&channel, query).await?;
+        let page = self.broker.history(stream, query).await?;
         undo.disarm();
         Ok(page)
     }
@@ -69,8 +71,12 @@ impl Node {
     }
 
     fn depart(&self, channel: &ChannelName, worker: WorkerId) {
-        if self.hub.leave(channel, worker) {
-            self.own.interests.left(channel, Instant::now());
+        let last = self.hub.leave(channel, worker);
+        match self.own.interests.streams.leave(channel) {
+            Some((stream, true)) => self.own.interests.left(&stream, Instant::now()),
+            Some((_, false)) => {}
+            None if last => self.own.interests.left(channel, Instant::now()),
+            None => {}
         }
         self.own.counts.changed(&self.hub, channel, Now::read());
     }

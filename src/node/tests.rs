@@ -1,5 +1,6 @@
 //! Publishing, joining, leaving, refusing.
 
+mod covered;
 mod gapless;
 mod interest;
 mod presence;
@@ -21,13 +22,13 @@ use crate::notice::{News, Notice, NoticeKind};
 const AGE: Duration = Duration::from_secs(60);
 const SIZE: usize = 20;
 
-/// `kept…` retains, the rest does not.
+/// `kept…` and `/posts` retain, the rest does not.
 fn rule(name: &str) -> Option<HistoryRule> {
     let rule = HistoryRule {
         size: SIZE,
         ttl: AGE,
     };
-    name.starts_with("kept").then_some(rule)
+    (name.starts_with("kept") || name == "/posts").then_some(rule)
 }
 
 fn name(text: &str) -> ChannelName {
