@@ -9,6 +9,7 @@ mod bounds;
 mod channel;
 mod history;
 mod keys;
+mod presence;
 mod records;
 mod state_file;
 mod stripe;
@@ -28,7 +29,7 @@ use ipnet::IpNet;
 
 use super::{
     Accepted, Broker, BrokerError, BrokerFuture, ChannelState, Denied, Draft, HistoryPage,
-    HistoryQuery, Member, Members, presence_push,
+    HistoryQuery, Member, Members,
 };
 use crate::auth::Revocation;
 use crate::channel::{ChannelName, HistoryRule, Page};
@@ -192,52 +193,6 @@ impl MemoryBroker {
         let page = stripe.read(channel, query, rule.is_some());
         stripe.settle(channel, rule, &self.bounds, now.instant);
         Ok(page)
-    }
-
-    fn enter_now(
-        &self,
-        channel: &ChannelName,
-        (member, most): (Member, usize),
-        admission: Option<Admission>,
-    ) -> Result<bool, BrokerError> {
-        let now = (self.clock)();
-        let mut stripe = self.stripe(channel);
-        self.ensure(&mut stripe, channel, now)?;
-        let entering = member.clone();
-        let Some((first, replaced)) = stripe.enter(channel, member, most) else {
-            return Err(BrokerError::Full {
-                what: "members of a presence channel",
-                limit: most,
-                setting: "pusher.max_members",
-            });
-        };
-        if let Some(gone) = replaced {
-            let push = presence_push(channel, &gone, (false, stripe.revise()), now);
-            self.deliver.deliver(push, None);
-        }
-        if first {
-            let push = presence_push(channel, &entering, (true, stripe.revise()), now);
-            self.deliver.deliver(push, admission);
-        }
-        Ok(first)
-    }
-
-    fn exit_now(
-        &self,
-        channel: &ChannelName,
-        session: SessionId,
-        admission: Option<Admission>,
-    ) -> Option<Member> {
-        let now = (self.clock)();
-        let rule = (self.rules)(channel.as_str());
-        let mut stripe = self.stripe(channel);
-        let gone = stripe.exit(channel, session);
-        stripe.settle(channel, rule, &self.bounds, now.instant);
-        if let Some(gone) = &gone {
-            let push = presence_push(channel, gone, (false, stripe.revise()), now);
-            self.deliver.deliver(push, admission);
-        }
-        gone
     }
 
     fn channels_now(&self, prefix: &str, after: &str, limit: usize) -> Vec<ChannelState> {

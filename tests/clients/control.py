@@ -323,16 +323,28 @@ class Server(ControlTest):
         row = self.sessions.GetSession(sessions_pb2.GetSessionRequest(id=session.id)).session
         self.assertEqual(row.node, node.id)
 
-    def test_endpoints_are_defined_and_not_built(self):
+    def test_endpoints_are_put_changed_and_deleted(self):
         stub = Stub(endpoints_pb2_grpc.EndpointsStub(self.channel))
-        for call, request in [
-            (stub.ListEndpoints, endpoints_pb2.ListEndpointsRequest()),
-            (stub.PutEndpoint, endpoints_pb2.PutEndpointRequest()),
-            (stub.DeleteEndpoint, endpoints_pb2.DeleteEndpointRequest()),
-            (stub.PurgeCache, endpoints_pb2.PurgeCacheRequest()),
-            (stub.Reaccess, endpoints_pb2.ReaccessRequest()),
-        ]:
-            self.refused(grpc.StatusCode.UNIMPLEMENTED, call, request)
+        endpoint = endpoints_pb2.Endpoint(name="py-posts", item="/py-posts/{id}")
+        endpoint.upstream.bases.append("http://blog:8080/v1")
+        put = lambda **fields: stub.PutEndpoint(endpoints_pb2.PutEndpointRequest(**fields)).endpoint
+        shown = put(endpoint=endpoint)
+        self.assertEqual(list(shown.methods), ["show", "update", "delete"])
+        self.assertEqual((shown.audience, shown.autobind, shown.source), ("user", True, "live"))
+        change = endpoints_pb2.Endpoint(name="py-posts", audience="shared")
+        shown = put(endpoint=change, update_mask={"paths": ["audience"]})
+        self.assertEqual((shown.audience, shown.item), ("shared", "/py-posts/{id}"))
+        stub.ListEndpoints(endpoints_pb2.ListEndpointsRequest())
+        endpoint.item = "/app/{id}"
+        endpoint.upstream.bases[:] = ["ftp://blog"]
+        request = endpoints_pb2.PutEndpointRequest(endpoint=endpoint)
+        invalid = grpc.StatusCode.INVALID_ARGUMENT
+        details = self.refused(invalid, stub.PutEndpoint, request)
+        named = {row.field for row in details["BadRequest"].field_violations}
+        self.assertEqual(named, {"endpoint.upstream.bases", "endpoint.item"})
+        stub.PurgeCache(endpoints_pb2.PurgeCacheRequest(uri_pattern="/py-posts/*"))
+        stub.Reaccess(endpoints_pb2.ReaccessRequest(uri_pattern="/py-posts/*"))
+        stub.DeleteEndpoint(endpoints_pb2.DeleteEndpointRequest(name="py-posts"))
 
     def test_keys_and_scopes(self):
         nodes = nodes_pb2_grpc.NodesStub(self.channel).ListNodes

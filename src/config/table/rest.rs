@@ -81,7 +81,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional(
         "state.path",
         Kind::Path,
-        "Directory (or an existing file) in which revocations and the deny list survive a restart. Unset: they do not",
+        "Directory (or an existing file) in which revocations, the deny list and endpoints that were put live survive a restart. Unset: they do not",
     ),
     setting(
         "hub.budget_bytes",
