@@ -282,10 +282,11 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         gateway: gateway.clone(),
     };
     let workers = Arc::new(Workers::start(&config.edge, &services)?);
+    let covered = site::covered(config, &services, &gateway);
     let services = FrontServices {
         sessions: workers.clone(),
         sites: site::all(config, &services),
-        stream: None,
+        stream: Some(covered),
         limits: limits.clone(),
         authenticator: authenticator.clone(),
         revocations,

@@ -2,6 +2,7 @@
 //! answers the test holds back one by one.
 
 mod access;
+mod http;
 mod reads;
 mod rig;
 mod upstream;
