@@ -181,6 +181,8 @@ async def joins_leave_no_gap(server):
         async def publish():
             while not stop.is_set():
                 await publisher.ask("count", channel="long-2", data=0)
+                # 1,000 would be too many to recover.
+                await asyncio.sleep(0.005)
 
         async def join():
             async with server.connect(server.token("ann")) as client:
