@@ -5,6 +5,8 @@
 //! bound to is never let go; where there are too many, whoever is next is refused.
 
 mod map;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -65,7 +65,11 @@ impl All {
         let Some(fetcher) = self.fetcher.upgrade() else {
             return Some(closing());
         };
-        let ticket = begin.ticket;
+        let mut back = Back {
+            all: Arc::clone(self),
+            slot: Arc::clone(slot),
+            ticket: Some(begin.ticket),
+        };
         // Whoever polls first may be a worker's thread.
         let _runtime = self.runtime.enter();
         let mut fetch = fetcher.fetch(Request {
@@ -75,13 +79,9 @@ impl All {
             need: begin.need,
         });
         if let Some(fetched) = (&mut fetch).now_or_never() {
+            back.ticket = None;
             return Some(fetched);
         }
-        let mut back = Back {
-            all: Arc::clone(self),
-            slot: Arc::clone(slot),
-            ticket: Some(ticket),
-        };
         self.runtime.spawn(async move {
             let fetched = fetch.await;
             back.bring(fetched);
