@@ -99,7 +99,7 @@ impl Gateway {
         let followed = self.followed(&view, resource);
         reply.hand_over();
         joined.keep();
-        self.replicas().attach(followed, attach);
+        self.replicas().attach(&followed, attach);
         drop(in_hand);
     }
 

@@ -48,7 +48,7 @@ impl Gateway {
             Expecting::Attach(reply, resource, attach, joined) => {
                 reply.hand_over();
                 joined.keep();
-                self.replicas().attach(resource, *attach);
+                self.replicas().attach(&resource, *attach);
             }
         }
     }

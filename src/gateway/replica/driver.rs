@@ -89,13 +89,13 @@ impl Replicas {
     }
 
     /// Takes a session in that may be bound, and answers its call, now or later.
-    pub fn attach(&self, resource: Arc<Resource>, attach: Attach) {
+    pub fn attach(&self, resource: &Arc<Resource>, attach: Attach) {
         let all = &self.all;
         let (origin, call, fresh) = (attach.origin, attach.call, attach.fresh);
         let mut after = After::default();
         let slot = {
             let mut shard = all.shards.lock(&resource.stream);
-            let slot = all.place(&mut shard, &resource);
+            let slot = all.place(&mut shard, resource);
             if let Some(slot) = &slot {
                 if let Some(old) = shard.enter(origin.session, slot) {
                     all.move_over(&old, slot, origin.session);
@@ -123,7 +123,7 @@ impl Replicas {
         let message = WorkerMessage::Answer { target, answer };
         all.hub.post(origin.worker, message);
         if fresh && let Some(fetcher) = all.fetcher.upgrade() {
-            fetcher.undo(&resource, origin);
+            fetcher.undo(resource, origin);
         }
     }
 

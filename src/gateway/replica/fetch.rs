@@ -188,7 +188,7 @@ impl Replica {
         if let Some(new) = new {
             self.apply_collection(flight, state, &new, now);
         } else {
-            self.apply_whole(flight, state, back, now);
+            self.apply_whole(&flight, state, back, now);
         }
     }
 
@@ -218,7 +218,7 @@ impl Replica {
     }
 
     /// An item, or a collection that cannot be compared. `back`: it had been gone.
-    fn apply_whole(&mut self, flight: Flight, state: State, back: bool, now: Moment) {
+    fn apply_whole(&mut self, flight: &Flight, state: State, back: bool, now: Moment) {
         if flight.overtaken
             && let Some(known) = &mut self.state
             && state.version <= known.version

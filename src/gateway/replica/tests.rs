@@ -2,5 +2,7 @@
 
 mod converge;
 mod interleave;
+mod losses;
+mod outcome;
 mod scenarios;
 mod world;
