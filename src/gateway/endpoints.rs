@@ -93,8 +93,8 @@ impl Lists {
     }
 
     fn check_room(&self, limit: usize) -> Result<(), EndpointsError> {
-        let configured = |name: &&Box<str>| self.configured.iter().any(|e| e.name == **name);
-        let both = self.live.keys().filter(configured).count();
+        let stands_over = |one: &&Endpoint| self.live.contains_key(&one.name);
+        let both = self.configured.iter().filter(stands_over).count();
         if self.configured.len() + self.live.len() - both <= limit {
             return Ok(());
         }

@@ -38,12 +38,15 @@ impl Route {
     }
 }
 
+/// A template of an endpoint.
+type Candidate = (ResourceKind, Arc<Route>);
+
 /// The endpoints in force.
 #[derive(Debug, Default)]
 pub struct Routes {
     endpoints: Box<[Arc<Endpoint>]>,
     /// By what the first segment decodes to, the most literal first.
-    by_first: HashMap<Box<str>, Vec<(ResourceKind, Arc<Route>)>>,
+    by_first: HashMap<Box<str>, Vec<Candidate>>,
 }
 
 /// A covered uri.
@@ -96,9 +99,8 @@ impl Routes {
                 }
             }
         }
-        let literals = |(kind, route): &(ResourceKind, Arc<Route>)| {
-            route.template(*kind).map_or(0, Template::literals)
-        };
+        let literals =
+            |(kind, route): &Candidate| route.template(*kind).map_or(0, Template::literals);
         for list in by_first.values_mut() {
             list.sort_by_key(|entry| std::cmp::Reverse(literals(entry)));
         }
@@ -149,7 +151,7 @@ impl Routes {
             .split('/')
             .map(uri::decode_segment)
             .collect::<Result<_, _>>()?;
-        let fits = |(kind, route): &&(ResourceKind, Arc<Route>)| {
+        let fits = |(kind, route): &&Candidate| {
             route
                 .template(*kind)
                 .is_some_and(|template| template.matches(&segments))
@@ -179,7 +181,7 @@ impl Routes {
     }
 
     /// What starts with this segment.
-    fn candidates(&self, raw: &str) -> Result<Option<&[(ResourceKind, Arc<Route>)]>, UriError> {
+    fn candidates(&self, raw: &str) -> Result<Option<&[Candidate]>, UriError> {
         if !raw.contains('%') {
             return Ok(self.by_first.get(raw).map(Vec::as_slice));
         }

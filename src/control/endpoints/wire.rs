@@ -31,68 +31,49 @@ pub(super) fn read(message: &proto::Endpoint, check: &mut Check) -> Endpoint {
     upstream(message.upstream.as_ref(), &mut endpoint.upstream, check);
     identity(message, &mut endpoint, check);
     access(message, &mut endpoint, check);
-    if !message.id.is_empty() {
-        endpoint.id = message.id.as_str().into();
-    }
-    let forms = "none, body:<JSON pointer> or header:<name>";
-    word(
-        &mut endpoint.version,
-        "version",
-        &message.version,
-        VersionAt::parse,
-        forms,
-        check,
-    );
-    endpoint.ordered = message.ordered;
-    let (place, text) = (&mut endpoint.write_returns, &message.write_returns);
-    let forms = "unknown or representation";
-    word(
-        place,
-        "write_returns",
-        text,
-        WriteReturns::of_word,
-        forms,
-        check,
-    );
-    if let Some(query) = &message.query {
-        endpoint.query = query.allow.iter().map(|key| key.as_str().into()).collect();
-        endpoint.query.sort();
-        let (place, text) = (&mut endpoint.realtime, &query.realtime);
-        word(
-            place,
-            "query.realtime",
-            text,
-            Realtime::of_word,
-            "refetch or none",
-            check,
-        );
-    }
-    endpoint.affects = message
-        .affects
-        .iter()
-        .map(|text| text.as_str().into())
-        .collect();
-    let (place, forms) = (&mut endpoint.publish, "gateway, service or both");
-    word(
-        place,
-        "publish",
-        &message.publish,
-        Publisher::of_word,
-        forms,
-        check,
-    );
+    resources(message, &mut endpoint, check);
     endpoint.autobind = message.autobind.unwrap_or(true);
     if let Some(cache) = &message.cache {
+        let (swr, sie) = (cache.swr.as_ref(), cache.sie.as_ref());
         endpoint.cache = CacheSettings {
             max_ttl: span("cache.max_ttl", cache.max_ttl.as_ref(), check),
-            stale_while_revalidate: span("cache.swr", cache.swr.as_ref(), check)
-                .unwrap_or_default(),
-            stale_if_error: span("cache.sie", cache.sie.as_ref(), check).unwrap_or_default(),
+            stale_while_revalidate: span("cache.swr", swr, check).unwrap_or_default(),
+            stale_if_error: span("cache.sie", sie, check).unwrap_or_default(),
         };
     }
     let every = message.revalidate_every.as_ref();
     endpoint.revalidate_every = span("revalidate_every", every, check);
     endpoint
+}
+
+/// What bodies hold, what is asked for, and what follows from writes.
+fn resources(message: &proto::Endpoint, endpoint: &mut Endpoint, check: &mut Check) {
+    if !message.id.is_empty() {
+        endpoint.id = message.id.as_str().into();
+    }
+    let forms = "none, body:<JSON pointer> or header:<name>";
+    let mut word = Words(check);
+    let version = word.read(("version", forms), &message.version, VersionAt::parse);
+    set(&mut endpoint.version, version);
+    endpoint.ordered = message.ordered;
+    let (field, text) = (
+        ("write_returns", "unknown or representation"),
+        &message.write_returns,
+    );
+    let returns = word.read(field, text, WriteReturns::of_word);
+    set(&mut endpoint.write_returns, returns);
+    if let Some(query) = &message.query {
+        endpoint.query = query.allow.iter().map(|key| key.as_str().into()).collect();
+        endpoint.query.sort();
+        let field = ("query.realtime", "refetch or none");
+        let realtime = word.read(field, &query.realtime, Realtime::of_word);
+        set(&mut endpoint.realtime, realtime);
+    }
+    let affects = message.affects.iter();
+    endpoint.affects = affects.map(|text| text.as_str().into()).collect();
+    let field = ("publish", "gateway, service or both");
+    let publish = word.read(field, &message.publish, Publisher::of_word);
+    set(&mut endpoint.publish, publish);
 }
 
 /// The fields of the request that an endpoint's errors mean.
@@ -112,17 +93,21 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn word<T>(
-    place: &mut T,
-    field: &str,
-    text: &str,
-    parse: impl Fn(&str) -> Option<T>,
-    forms: &str,
-    check: &mut Check,
-) {
-    if !text.is_empty() {
+/// Reads texts that are one of some forms; an empty one is not given.
+struct Words<'a>(&'a mut Check);
+
+impl Words<'_> {
+    fn read<T>(
+        &mut self,
+        (field, forms): (&str, &str),
+        text: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        if text.is_empty() {
+            return None;
+        }
         let value = parse(text).ok_or_else(|| format!("`{text}` is not {forms}"));
-        set(place, check.take(format_args!("endpoint.{field}"), value));
+        self.0.take(format_args!("endpoint.{field}"), value)
     }
 }
 
@@ -139,15 +124,9 @@ fn upstream(message: Option<&proto::Upstream>, upstream: &mut Upstream, check: &
         let field = format_args!("endpoint.upstream.bases[{index}]");
         upstream.bases.extend(check.take(field, base.parse()));
     }
-    let (place, forms) = (&mut upstream.update, "PATCH or PUT");
-    word(
-        place,
-        "upstream.update",
-        &message.update,
-        UpdateMethod::of_word,
-        forms,
-        check,
-    );
+    let field = ("upstream.update", "PATCH or PUT");
+    let update = Words(check).read(field, &message.update, UpdateMethod::of_word);
+    set(&mut upstream.update, update);
     let connect = span(
         "upstream.connect_timeout",
         message.connect_timeout.as_ref(),
@@ -224,33 +203,15 @@ fn identity(message: &proto::Endpoint, endpoint: &mut Endpoint, check: &mut Chec
 
 fn access(message: &proto::Endpoint, endpoint: &mut Endpoint, check: &mut Check) {
     if let Some(access) = &message.access {
-        let (place, forms) = (
-            &mut endpoint.access,
-            "public, upstream or claims:<expression>",
-        );
-        word(
-            place,
-            "access.rule",
-            &access.rule,
-            AccessRule::parse,
-            forms,
-            check,
-        );
-        set(
-            &mut endpoint.access_ttl,
-            span("access.ttl", access.ttl.as_ref(), check),
-        );
+        let field = ("access.rule", "public, upstream or claims:<expression>");
+        let rule = Words(check).read(field, &access.rule, AccessRule::parse);
+        set(&mut endpoint.access, rule);
+        let ttl = span("access.ttl", access.ttl.as_ref(), check);
+        set(&mut endpoint.access_ttl, ttl);
     }
-    let forms = "user, shared or claims:[name, …]";
-    let place = &mut endpoint.audience;
-    word(
-        place,
-        "audience",
-        &message.audience,
-        Audience::parse,
-        forms,
-        check,
-    );
+    let field = ("audience", "user, shared or claims:[name, …]");
+    let audience = Words(check).read(field, &message.audience, Audience::parse);
+    set(&mut endpoint.audience, audience);
 }
 
 /// The message that says `endpoint`, secrets included: for a request, and to be changed by one.
