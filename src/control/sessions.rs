@@ -18,7 +18,6 @@ use super::proto::{
 };
 use super::{Service, convert, status};
 use crate::auth::{MAX_TOKEN_BYTES, RevocationTarget};
-use crate::channel::ChannelName;
 use crate::clock::Now;
 use crate::hub::{SessionAction, SessionFilter, SessionInfo};
 

@@ -226,9 +226,7 @@ impl Receiver<'_> {
         };
         let mut result = Offer::Kept;
         for one in passing {
-            let delivery = &one.delivery;
-            let publication = &delivery.publication;
-            let sequence = publication.sequence;
+            let publication = &one.delivery.publication;
             let known = is_known(publication, subscriber, listed);
             if known || !one.is_for(subscriber, id) || !client.may_have(publication) {
                 continue;
@@ -237,7 +235,7 @@ impl Receiver<'_> {
                 room.expired += 1;
                 continue;
             }
-            let entry = entry(client, subscriber, delivery);
+            let entry = entry(client, subscriber, &one.delivery);
             let source = Source {
                 channel: &publication.channel,
                 epoch: publication.epoch.as_ref(),
@@ -256,7 +254,7 @@ impl Receiver<'_> {
                 }
                 _ => {
                     // What is dropped is dropped for good: it is not offered again.
-                    subscriber.after = subscriber.after.max(sequence);
+                    subscriber.after = subscriber.after.max(publication.sequence);
                     overflow::put(client, entry, &source, &mut room)
                 }
             };

@@ -152,7 +152,7 @@ impl Session {
         out: &mut Vec<Effect>,
     ) {
         if targets.is_empty() {
-            return self.reply_list(&ticket, (&[], &[]), &list, None, out);
+            return self.reply_list(&ticket, (&[], &[]), (&list, None), out);
         }
         self.join(Pending::Subscribe(ticket, targets, Some(list)), out);
     }
@@ -166,15 +166,14 @@ impl Session {
         out: &mut Vec<Effect>,
     ) {
         let pages = self.absorb(targets, results);
-        self.reply_list(ticket, (targets, &pages), list, Some(now), out);
+        self.reply_list(ticket, (targets, &pages), (list, Some(now)), out);
     }
 
     fn reply_list(
         &self,
         ticket: &Ticket<'_>,
         joined: (&[Target], &[Result<HistoryPage, Refusal>]),
-        list: &List,
-        now: Option<Now>,
+        (list, now): (&List, Option<Now>),
         out: &mut Vec<Effect>,
     ) {
         let unbound = self.unbound();
