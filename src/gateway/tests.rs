@@ -2,8 +2,10 @@
 //! answers the test holds back one by one.
 
 mod access;
+mod bound;
 mod http;
 mod reads;
+mod rechecks;
 mod rig;
 mod upstream;
 mod writes;

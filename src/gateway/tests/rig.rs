@@ -1,5 +1,6 @@
 //! The whole gateway on one node, and sessions as its workers see them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,15 +12,15 @@ use tokio::runtime::Handle;
 
 use super::upstream::Upstream;
 use crate::auth::{Capabilities, Grant, Presented};
-use crate::broker::{MemoryBroker, MemoryConfig};
+use crate::broker::{HistoryQuery, MemoryBroker, MemoryConfig};
 use crate::channel::{ChannelName, HistoryRule, Rules};
 use crate::gateway::{Config, Gateway, upstream};
 use crate::hub::testing::Recorder;
-use crate::hub::{self, Hub, WorkerMessage};
+use crate::hub::{self, Hub, SessionAction, WorkerMessage};
 use crate::metrics::Metrics;
 use crate::node::{self, NewPublication, Node};
 use crate::notice::Notices;
-use crate::publication::{Form, Publication};
+use crate::publication::{Form, Position, Publication};
 use crate::resource::{
     AccessRule, Answer, Audience, Call, CallOptions, Caller, Calls, Endpoint, Failure, Origin,
     Routes, Success, Verb,
@@ -46,6 +47,8 @@ pub(super) struct Rig {
     pub(super) shared: Arc<Shared>,
     worker: Arc<Recorder>,
     log: Mutex<Vec<(SessionId, Told)>>,
+    /// Who is bound to what, and the offset beyond which he is pushed to.
+    bound: Mutex<HashMap<(SessionId, ChannelName), u64>>,
     sessions: Mutex<u32>,
 }
 
@@ -115,6 +118,7 @@ impl Rig {
             shared,
             worker,
             log: Mutex::default(),
+            bound: Mutex::default(),
             sessions: Mutex::default(),
         }
     }
@@ -158,7 +162,7 @@ impl Rig {
             uri: name(uri),
             body: Bytes::copy_from_slice(how.body.as_bytes()),
             options: CallOptions {
-                echo: true,
+                echo: !how.quiet,
                 re: Some(Bytes::from(id.to_string())),
                 ..how.options
             },
@@ -168,22 +172,96 @@ impl Rig {
         id
     }
 
+    /// Takes what the worker was told, as a worker does.
     fn hear(&self) {
         let mut log = self.log.lock().unwrap();
+        let mut bound = self.bound.lock().unwrap();
         for message in self.worker.take() {
             match message {
                 WorkerMessage::Answer { target, answer } => {
+                    if let Some(on) = &answer.bound {
+                        let after = on.position.as_ref().map_or(0, |position| position.offset);
+                        bound.insert((target.session, on.uri.clone()), after);
+                    }
                     log.push((target.session, Told::Answer(answer)));
                 }
                 WorkerMessage::DeliverTo { delivery, targets } => {
+                    let publication = &delivery.publication;
                     for target in targets {
-                        let push = Told::Push(delivery.publication.clone());
-                        log.push((target.session, push));
+                        pushed(&bound, target.session, publication, &mut log);
                     }
                 }
-                _ => {}
+                WorkerMessage::Deliver(delivery) => {
+                    let publication = &delivery.publication;
+                    let on = bound.keys().filter(|(_, uri)| *uri == publication.channel);
+                    let sessions: Vec<SessionId> = on.map(|(session, _)| *session).collect();
+                    for session in sessions {
+                        if publication.exclude != Some(session) {
+                            pushed(&bound, session, publication, &mut log);
+                        }
+                    }
+                }
+                WorkerMessage::Act {
+                    filter,
+                    action: SessionAction::Unsubscribe(uri, reason),
+                    ..
+                } => {
+                    let session = filter.session.unwrap();
+                    assert!(bound.remove(&(session, uri.clone())).is_some(), "not bound");
+                    log.push((session, Told::Unsubscribed(uri.clone(), reason.into())));
+                    self.gateway.left(session, &uri);
+                }
+                other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Nothing was told to the client but this, and nothing comes for a while.
+    pub(super) async fn silent(&self, client: &Client) {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        self.hear();
+        let log = self.log.lock().unwrap();
+        let told: Vec<_> = log
+            .iter()
+            .filter(|(session, _)| *session == client.origin.session)
+            .collect();
+        assert!(told.is_empty(), "{told:?}");
+    }
+
+    /// The next thing told to a client, in a line: an answer's code or failure, a push, an end.
+    pub(super) async fn line(&self, client: &Client) -> String {
+        self.heard(|session, told| {
+            (*session == client.origin.session).then(|| match told {
+                Told::Answer(answer) => match &answer.result {
+                    Ok(success) => {
+                        let data = String::from_utf8_lossy(&success.data).into_owned();
+                        let on = answer.bound.as_ref().map_or("-", |bound| bound.uri.as_str());
+                        format!("ok {on} {data}")
+                    }
+                    Err(failure) => format!("error {}", failure.code.name()),
+                },
+                Told::Push(push) => {
+                    let change = push.change.as_deref();
+                    let item = change.and_then(|change| change.item.as_ref());
+                    let item = item.map_or(String::new(), |item| format!(" {item}"));
+                    let re = match change.and_then(|change| change.re.as_ref()) {
+                        Some(_) => " re",
+                        None => "",
+                    };
+                    let data = String::from_utf8_lossy(&push.data);
+                    format!("{} {}{item} {data}{re}", push.event, push.channel)
+                }
+                Told::Unsubscribed(uri, reason) => format!("unsubscribed {uri} {reason}"),
+            })
+        })
+        .await
+    }
+
+    /// Binds a client with `verb` and the upstream's help.
+    pub(super) async fn bind(&self, client: &Client, verb: Verb, uri: &str, body: &str) {
+        self.call(client, verb, uri, How::bound());
+        self.upstream.next().await.ok(body);
+        assert_eq!(self.line(client).await, format!("ok {uri} {body}"));
     }
 
     /// The first thing told that `wanted` takes; it is told no more.
@@ -240,6 +318,20 @@ impl Rig {
         call
     }
 
+    /// Where a stream stands.
+    pub(super) async fn position(&self, uri: &str) -> Position {
+        let page = self.node.history(&name(uri), HistoryQuery::default());
+        page.await.unwrap().position.unwrap()
+    }
+
+    /// A client leaves a uri.
+    pub(super) fn gateway_left(&self, client: &Client, uri: &str) {
+        self.hear();
+        let key = (client.origin.session, name(uri));
+        assert!(self.bound.lock().unwrap().remove(&key).is_some());
+        self.gateway.left(client.origin.session, &name(uri));
+    }
+
     /// A service publishes.
     pub(super) async fn publish(&self, uri: &str, event: &str, data: &str) -> usize {
         let publication = NewPublication {
@@ -258,10 +350,26 @@ impl Rig {
     }
 }
 
+/// A push, unless the session has left or its answer covers it.
+fn pushed(
+    bound: &HashMap<(SessionId, ChannelName), u64>,
+    session: SessionId,
+    publication: &Publication,
+    log: &mut Vec<(SessionId, Told)>,
+) {
+    let after = bound.get(&(session, publication.channel.clone()));
+    let after = *after.expect("pushed to one who is not bound");
+    if publication.sequence == 0 || publication.sequence > after {
+        log.push((session, Told::Push(publication.clone())));
+    }
+}
+
 /// How a call is made.
 #[derive(Default, Clone)]
 pub(super) struct How<'a> {
     pub(super) body: &'a str,
+    /// Without a copy of one's own.
+    pub(super) quiet: bool,
     pub(super) options: CallOptions,
 }
 

@@ -45,6 +45,7 @@ async fn options_become_headers() {
             idempotency_key: Some("k-1".into()),
             ..CallOptions::default()
         },
+        ..How::default()
     };
     let call = rig.call(&ada, Verb::Update, "/posts/1", how);
     let asked = rig.upstream.next().await;
@@ -64,6 +65,7 @@ async fn options_become_headers() {
         How {
             body: "{}",
             options,
+            ..How::default()
         },
     );
     assert_eq!(
