@@ -5,9 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::rig::{How, Rig, sub};
-use crate::resource::{
-    Audience, CallOptions, Publisher, Since, Verb, VersionAt, WriteReturns,
-};
+use crate::resource::{Audience, CallOptions, Publisher, Since, Verb, VersionAt, WriteReturns};
 
 /// Everyone's posts, with versions.
 async fn versioned() -> Rig {
@@ -83,16 +81,25 @@ async fn the_writers_own_copy_follows_his_reply() {
     rig.call(&ada, Verb::Update, "/posts/1", how.clone());
     rig.upstream.expect("PATCH /posts/1").await.ok(&post(2));
     assert_eq!(rig.line(&ada).await, format!("ok /posts/1 {}", post(2)));
-    assert_eq!(rig.line(&ada).await, format!("update /posts/1 {} re", post(2)));
+    assert_eq!(
+        rig.line(&ada).await,
+        format!("update /posts/1 {} re", post(2))
+    );
     assert_eq!(rig.line(&bob).await, format!("update /posts/1 {}", post(2)));
     // Who was not bound before is now.
     let eve = rig.anonymous();
     rig.call(&eve, Verb::Update, "/posts/1", how);
     rig.upstream.expect("PATCH /posts/1").await.ok(&post(3));
     assert_eq!(rig.line(&eve).await, format!("ok /posts/1 {}", post(3)));
-    assert_eq!(rig.line(&eve).await, format!("update /posts/1 {} re", post(3)));
+    assert_eq!(
+        rig.line(&eve).await,
+        format!("update /posts/1 {} re", post(3))
+    );
     for client in [&ada, &bob] {
-        assert_eq!(rig.line(client).await, format!("update /posts/1 {}", post(3)));
+        assert_eq!(
+            rig.line(client).await,
+            format!("update /posts/1 {}", post(3))
+        );
     }
 }
 
@@ -121,7 +128,10 @@ async fn a_delete_ends_it_for_everyone() {
     rig.bind(&ada, Verb::Show, "/posts/1", &post(1)).await;
     rig.bind(&bob, Verb::Show, "/posts/1", &post(1)).await;
     rig.call(&ada, Verb::Delete, "/posts/1", How::bound());
-    rig.upstream.expect("DELETE /posts/1").await.answer(204, &[], "");
+    rig.upstream
+        .expect("DELETE /posts/1")
+        .await
+        .answer(204, &[], "");
     assert_eq!(rig.line(&ada).await, "ok - ");
     assert_eq!(rig.line(&ada).await, "delete /posts/1 null re");
     assert_eq!(rig.line(&ada).await, "unsubscribed /posts/1 gone");
@@ -139,14 +149,26 @@ async fn a_create_binds_to_the_new_item_and_tells_the_collection() {
     let asked = rig.upstream.expect("POST /posts").await;
     asked.answer(201, &[&location], &post(1));
     assert_eq!(rig.line(&ada).await, format!("ok /posts/1 {}", post(1)));
-    assert_eq!(rig.line(&bob).await, format!("create /posts /posts/1 {}", post(1)));
+    assert_eq!(
+        rig.line(&bob).await,
+        format!("create /posts /posts/1 {}", post(1))
+    );
     rig.publish("/posts/1", "update", &post(2)).await;
     assert_eq!(rig.line(&ada).await, format!("update /posts/1 {}", post(2)));
-    assert_eq!(rig.line(&bob).await, format!("update /posts /posts/1 {}", post(2)));
+    assert_eq!(
+        rig.line(&bob).await,
+        format!("update /posts /posts/1 {}", post(2))
+    );
     // Without `Location`, by its id.
     rig.call(&ada, Verb::Create, "/posts", How::bound().with("{}"));
-    rig.upstream.next().await.answer(201, &[], r#"{"id":"x y","v":1}"#);
-    assert_eq!(rig.line(&ada).await, r#"ok /posts/x%20y {"id":"x y","v":1}"#);
+    rig.upstream
+        .next()
+        .await
+        .answer(201, &[], r#"{"id":"x y","v":1}"#);
+    assert_eq!(
+        rig.line(&ada).await,
+        r#"ok /posts/x%20y {"id":"x y","v":1}"#
+    );
 }
 
 #[tokio::test]
@@ -178,7 +200,11 @@ async fn nobodys_data_reaches_another() {
         limit: 100,
         ..Default::default()
     };
-    let page = rig.node.history(&super::rig::name("/posts/1"), query).await.unwrap();
+    let page = rig
+        .node
+        .history(&super::rig::name("/posts/1"), query)
+        .await
+        .unwrap();
     assert!(page.publications.iter().all(|one| one.data == "null"));
 }
 
@@ -187,7 +213,13 @@ async fn a_bound_query_is_compared_by_id() {
     let rig = Rig::of_posts(|_| {}).await;
     let ada = rig.anonymous();
     let (one, two) = (json!({"id": 1, "t": "a"}), json!({"id": 2, "t": "a"}));
-    rig.bind(&ada, Verb::Index, "/posts?page=2", &json!([one, two]).to_string()).await;
+    rig.bind(
+        &ada,
+        Verb::Index,
+        "/posts?page=2",
+        &json!([one, two]).to_string(),
+    )
+    .await;
     rig.publish("/posts/1", "update", "null").await;
     let (new, three) = (json!({"id": 1, "t": "b"}), json!({"id": 3, "t": "c"}));
     rig.upstream
@@ -234,7 +266,11 @@ async fn what_was_missed_is_recovered() {
     let call = rig.call(&ada, Verb::Bind, "/posts/1", how);
     let success = rig.answer(call).await.unwrap();
     assert_eq!(success.recovered, Some(true));
-    let data: Vec<_> = success.publications.iter().map(|past| past.data.clone()).collect();
+    let data: Vec<_> = success
+        .publications
+        .iter()
+        .map(|past| past.data.clone())
+        .collect();
     assert_eq!(data, [post(2), post(3)]);
 }
 
@@ -261,7 +297,11 @@ async fn where_the_service_tells_the_gateway_only_looks() {
     assert_eq!(rig.line(&ada).await, "ok - \"b\"");
     rig.upstream.expect("GET /posts/1").await.ok("\"b\"");
     assert_eq!(rig.line(&bob).await, "update /posts/1 \"b\"");
-    assert_eq!(rig.position("/posts/1").await, before, "nothing was published");
+    assert_eq!(
+        rig.position("/posts/1").await,
+        before,
+        "nothing was published"
+    );
 }
 
 #[tokio::test]

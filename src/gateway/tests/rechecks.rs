@@ -41,14 +41,27 @@ async fn a_new_token_is_checked_and_pushes_wait_for_it() {
     let ada = renewed(&ada, &sub("ada"));
     rig.call(&ada, Verb::Recheck, "/posts/1", How::alone());
     let check = rig.upstream.expect("GET /posts/1").await;
-    let token = ada.caller.grant.as_ref().unwrap().token().unwrap().to_owned();
-    assert_eq!(check.header("authorization"), Some(&*format!("Bearer {token}")));
+    let token = ada
+        .caller
+        .grant
+        .as_ref()
+        .unwrap()
+        .token()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        check.header("authorization"),
+        Some(&*format!("Bearer {token}"))
+    );
     rig.publish("/posts/1", "update", &post(2)).await;
     rig.silent(&ada).await;
     check.ok(&post(1));
     let mut lines = [rig.line(&ada).await, rig.line(&ada).await];
     lines.sort();
-    assert_eq!(lines, ["ok - ".to_owned(), format!("update /posts/1 {}", post(2))]);
+    assert_eq!(
+        lines,
+        ["ok - ".to_owned(), format!("update /posts/1 {}", post(2))]
+    );
 }
 
 #[tokio::test]
@@ -79,8 +92,18 @@ async fn other_claims_lead_to_another_replica() {
     assert!(lines[1].starts_with("pogo:gap /posts/1"), "{}", lines[1]);
     rig.publish("/posts/1", "update", "null").await;
     let asked = rig.upstream.expect("GET /posts/1").await;
-    let token = ada.caller.grant.as_ref().unwrap().token().unwrap().to_owned();
-    assert_eq!(asked.header("authorization"), Some(&*format!("Bearer {token}")));
+    let token = ada
+        .caller
+        .grant
+        .as_ref()
+        .unwrap()
+        .token()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        asked.header("authorization"),
+        Some(&*format!("Bearer {token}"))
+    );
     asked.ok("\"zeta\"");
     assert_eq!(rig.line(&ada).await, "update /posts/1 \"zeta\"");
     // Without the claim there is no view at all.
@@ -108,7 +131,13 @@ async fn an_operator_has_access_checked_again() {
     assert_eq!(rig.line(&ada).await, format!("update /posts/1 {}", post(2)));
     check.answer(403, &[], "null");
     let checked = checking.await.unwrap();
-    assert_eq!(checked, Checked { rechecked: 1, removed: 1 });
+    assert_eq!(
+        checked,
+        Checked {
+            rechecked: 1,
+            removed: 1
+        }
+    );
     assert_eq!(rig.line(&bob).await, "unsubscribed /posts/1 forbidden");
     rig.publish("/posts/1", "update", &post(3)).await;
     assert_eq!(rig.line(&ada).await, format!("update /posts/1 {}", post(3)));
@@ -126,7 +155,14 @@ async fn access_that_has_run_out_is_checked_before_the_next_push() {
     rig.publish("/posts/1", "update", &post(2)).await;
     for _ in 0..2 {
         let check = rig.upstream.expect("GET /posts/1").await;
-        let token = ada.caller.grant.as_ref().unwrap().token().unwrap().to_owned();
+        let token = ada
+            .caller
+            .grant
+            .as_ref()
+            .unwrap()
+            .token()
+            .unwrap()
+            .to_owned();
         match check.header("authorization") == Some(&*format!("Bearer {token}")) {
             true => check.ok(&post(2)),
             false => check.answer(404, &[], "null"),
@@ -139,19 +175,35 @@ async fn access_that_has_run_out_is_checked_before_the_next_push() {
 #[tokio::test]
 async fn an_endpoint_that_changes_has_its_bound_checked() {
     let rig = Rig::of_posts(|_| {}).await;
-    let (ada, bob) = (rig.client(&json!({"sub": "ada", "staff": true})), rig.anonymous());
+    let (ada, bob) = (
+        rig.client(&json!({"sub": "ada", "staff": true})),
+        rig.anonymous(),
+    );
     for client in [&ada, &bob] {
         rig.bind(client, Verb::Show, "/posts/1", "\"a\"").await;
     }
     let same = posts(&rig.upstream.base);
-    rig.shared.routes.store(Arc::new(Routes::new(vec![same.clone()]).unwrap()));
+    rig.shared
+        .routes
+        .store(Arc::new(Routes::new(vec![same.clone()]).unwrap()));
     assert_eq!(rig.gateway.renewed().await, Checked::default());
     let mut stricter = same;
     stricter.access = AccessRule::Claims("staff".into());
-    rig.shared.routes.store(Arc::new(Routes::new(vec![stricter]).unwrap()));
+    rig.shared
+        .routes
+        .store(Arc::new(Routes::new(vec![stricter]).unwrap()));
     let checked = rig.gateway.renewed().await;
-    assert_eq!(checked, Checked { rechecked: 2, removed: 1 });
-    assert_eq!(rig.line(&bob).await, "unsubscribed /posts/1 unauthenticated");
+    assert_eq!(
+        checked,
+        Checked {
+            rechecked: 2,
+            removed: 1
+        }
+    );
+    assert_eq!(
+        rig.line(&bob).await,
+        "unsubscribed /posts/1 unauthenticated"
+    );
     rig.publish("/posts/1", "update", "null").await;
     let refetch = async { rig.upstream.expect("GET /posts/1").await.ok("\"b\"") };
     let ((), line) = tokio::join!(refetch, async {
@@ -163,6 +215,12 @@ async fn an_endpoint_that_changes_has_its_bound_checked() {
     });
     assert_eq!(line, "update /posts/1 \"b\"");
     rig.shared.routes.store(Arc::default());
-    assert_eq!(rig.gateway.renewed().await, Checked { rechecked: 1, removed: 1 });
+    assert_eq!(
+        rig.gateway.renewed().await,
+        Checked {
+            rechecked: 1,
+            removed: 1
+        }
+    );
     assert_eq!(rig.line(&ada).await, "unsubscribed /posts/1 no_route");
 }

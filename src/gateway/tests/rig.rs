@@ -235,7 +235,10 @@ impl Rig {
                 Told::Answer(answer) => match &answer.result {
                     Ok(success) => {
                         let data = String::from_utf8_lossy(&success.data).into_owned();
-                        let on = answer.bound.as_ref().map_or("-", |bound| bound.uri.as_str());
+                        let on = answer
+                            .bound
+                            .as_ref()
+                            .map_or("-", |bound| bound.uri.as_str());
                         format!("ok {on} {data}")
                     }
                     Err(failure) => format!("error {}", failure.code.name()),
@@ -320,8 +323,9 @@ impl Rig {
 
     /// Where a stream stands.
     pub(super) async fn position(&self, uri: &str) -> Position {
-        let page = self.node.history(&name(uri), HistoryQuery::default());
-        page.await.unwrap().position.unwrap()
+        let uri = name(uri);
+        let page = self.node.history(&uri, HistoryQuery::default()).await;
+        page.unwrap().position.unwrap()
     }
 
     /// A client leaves a uri.
