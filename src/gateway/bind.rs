@@ -94,6 +94,7 @@ impl Gateway {
             Ok(seen) => seen,
             Err(failure) => return reply.refuse(failure),
         };
+        self.note_access(&view, resource);
         let in_hand = seen.map(|seen| self.in_hand().put(&view, (seen, stamp)));
         let attach = joined.attach(&call, None);
         let followed = self.followed(&view, resource);

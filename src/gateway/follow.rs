@@ -71,6 +71,7 @@ fn told(endpoint: &Endpoint, seen: &Seen) -> Fetched {
                 body: json.clone(),
                 etag: seen.etag(),
                 version: seen.version,
+                until: seen.until,
             }),
             None => Fetched::Failed(failure::bad_answer("the upstream's answer is no JSON")),
         },

@@ -1,7 +1,7 @@
 //! An upstream's answer to a GET, as sessions and replicas use it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::ETAG;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::cache::{Body, Content, Entry};
 use super::upstream::retry_after;
 use super::{body, failure, version};
+use crate::clock::Now;
 use crate::resource::{Endpoint, Failure, Success, VersionAt};
 
 /// What the upstream showed. Cloning shares it.
@@ -24,6 +25,8 @@ pub(super) struct Seen {
     pub(super) json: Option<Bytes>,
     /// The version, where the endpoint says where one is.
     pub(super) version: Option<u64>,
+    /// It may be given to others until then.
+    pub(super) until: Option<Instant>,
     body: Bytes,
     retry_after: Option<Duration>,
 }
@@ -32,9 +35,15 @@ impl Seen {
     /// Out of the cache or past it. What is kept is looked through once.
     pub(super) fn of(endpoint: &Endpoint, content: Content) -> Result<Self, Failure> {
         match content {
-            Content::Kept(entry) => Ok(entry.memo(|entry: &Entry| {
-                Self::read(&endpoint.version, entry.status, &entry.headers, &entry.body)
-            })),
+            Content::Kept(entry) => {
+                let seen = entry.memo(|entry: &Entry| {
+                    Self::read(&endpoint.version, entry.status, &entry.headers, &entry.body)
+                });
+                let now = Now::read();
+                let ttl = entry.ttl(now);
+                let until = (!ttl.is_zero()).then(|| now.instant + ttl);
+                Ok(Self { until, ..seen })
+            }
             Content::Passed(fetched) => match fetched.body {
                 Body::Whole(body) => Ok(Self::read(
                     &endpoint.version,
@@ -67,6 +76,7 @@ impl Seen {
             etag: etag.map(Into::into),
             version: version::of(at, Some(headers), parsed.as_ref()),
             json,
+            until: None,
             body: body.clone(),
             retry_after: retry_after(headers),
         }

@@ -34,7 +34,9 @@ pub(super) struct Subscriber {
 #[derive(Debug)]
 pub(super) struct Join {
     pub(super) attach: Attach,
-    /// The generation when it came.
+    /// When it came.
+    pub(super) came: Instant,
+    /// The generation then.
     pub(super) generation: u64,
     /// The first ticket that can be of a fetch made for it.
     pub(super) ticket: u64,
@@ -163,6 +165,7 @@ impl Replica {
         subscriber.caller = Arc::clone(&attach.caller);
         self.joins.push(Join {
             attach,
+            came: now.at,
             generation: now.generation,
             ticket: self.ticket,
             fetches: 0,

@@ -39,7 +39,7 @@ impl Replica {
     pub(super) fn settle(&mut self, now: Moment) {
         let mut index = 0;
         while index < self.joins.len() {
-            if self.is_ready(&self.joins[index]) {
+            if self.is_ready(&self.joins[index], now) {
                 let join = self.joins.remove(index);
                 self.answer(join, now);
             } else {
@@ -58,7 +58,7 @@ impl Replica {
             .is_some_and(|one| one.held.is_some())
     }
 
-    fn is_ready(&self, join: &Join) -> bool {
+    fn is_ready(&self, join: &Join, now: Moment) -> bool {
         let ask = &join.attach.ask;
         if self.is_held(join.attach.origin.session) {
             return false;
@@ -74,7 +74,10 @@ impl Replica {
         if !data {
             return true;
         }
-        let fresh = state.generation >= join.generation && state.body.is_some();
+        // What came before he did is his only while the upstream lets it be kept: not every change
+        // is told.
+        let lasts = state.came >= join.came || state.until.is_some_and(|until| now.at < until);
+        let fresh = lasts && state.generation >= join.generation && state.body.is_some();
         let patient = join.fetches <= self.settings.bounds.refetches;
         fresh && (self.pending.is_none() || !patient)
     }
@@ -184,7 +187,7 @@ impl Replica {
         for join in &mut self.joins {
             join.fetches += u32::from(join.ticket <= flight.ticket);
         }
-        let state = State::new(snapshot, new.clone(), flight.generation);
+        let state = State::new(snapshot, new.clone(), (flight.generation, now.at));
         if let Some(new) = new {
             self.apply_collection(flight, state, &new, now);
         } else {
@@ -224,6 +227,7 @@ impl Replica {
             && state.version <= known.version
         {
             known.generation = known.generation.max(state.generation);
+            known.came = now.at;
             return;
         }
         let touch = flight.pending.as_ref().map(|pending| pending.touch(None));

@@ -6,6 +6,7 @@
 //! with the size of the body only.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -26,6 +27,10 @@ pub(super) struct State {
     pub(super) items: Option<HashMap<ChannelName, Element>>,
     /// The generation in which it was asked for.
     pub(super) generation: u64,
+    /// When it came.
+    pub(super) came: Instant,
+    /// Until then it may be given to whoever asks.
+    pub(super) until: Option<Instant>,
 }
 
 /// An item of a collection.
@@ -47,8 +52,14 @@ pub(super) struct Difference {
 pub(super) type Elements = Vec<(ChannelName, Element)>;
 
 impl State {
-    pub(super) fn new(snapshot: Snapshot, items: Option<Elements>, generation: u64) -> Self {
+    pub(super) fn new(
+        snapshot: Snapshot,
+        items: Option<Elements>,
+        (generation, came): (u64, Instant),
+    ) -> Self {
         Self {
+            came,
+            until: snapshot.until,
             code: snapshot.code,
             body: Some(snapshot.body),
             etag: snapshot.etag,

@@ -180,6 +180,8 @@ pub struct Snapshot {
     pub etag: Option<Box<str>>,
     /// The version, where the endpoint says where to find one. Of an item.
     pub version: Option<u64>,
+    /// Until then whoever asks may be given the same; none: it is this answer's only.
+    pub until: Option<Instant>,
 }
 
 /// What the replica wants done, in this order.

@@ -192,6 +192,7 @@ impl World {
             body: body.into(),
             etag: None,
             version,
+            until: Some(Instant::now() + Duration::from_secs(86_400)),
         })
     }
 
