@@ -136,7 +136,20 @@ impl Gateway {
             max_members: 0,
             query: HistoryQuery::default(),
         });
-        match page.await {
+        let page = match page.await {
+            Ok(page) => {
+                joined.open = true;
+                match stream(&view.uri) {
+                    None => Ok(page),
+                    Some(stream) => {
+                        let query = HistoryQuery::default();
+                        self.node().history(&stream, query).await
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match page {
             Ok(page) => joined.position = page.position,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -145,7 +158,6 @@ impl Gateway {
                 return Err(failure::unavailable(message, None));
             }
         }
-        joined.open = true;
         Ok(joined)
     }
 
@@ -187,6 +199,12 @@ impl Gateway {
             },
         })
     }
+}
+
+/// Of a query: where its events are published.
+fn stream(uri: &ChannelName) -> Option<ChannelName> {
+    let (path, _) = uri.as_str().split_once('?')?;
+    ChannelName::parse(path).ok()
 }
 
 /// What has just been fetched with the credentials of somebody who is about to be bound: his

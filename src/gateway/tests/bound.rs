@@ -132,6 +132,9 @@ async fn a_delete_ends_it_for_everyone() {
         .await
         .answer(204, &[], "");
     assert_eq!(rig.line(&ada).await, "ok - ");
+    // A delete says no version: it might be older than what is known.
+    let asked = rig.upstream.expect("GET /posts/1").await;
+    asked.answer(404, &[], "null");
     assert_eq!(rig.line(&ada).await, "delete /posts/1 null re");
     assert_eq!(rig.line(&ada).await, "unsubscribed /posts/1 gone");
     assert_eq!(rig.line(&bob).await, "delete /posts/1 null");
@@ -148,11 +151,16 @@ async fn a_create_binds_to_the_new_item_and_tells_the_collection() {
     let asked = rig.upstream.expect("POST /posts").await;
     asked.answer(201, &[&location], &post(1));
     assert_eq!(rig.line(&ada).await, format!("ok /posts/1 {}", post(1)));
+    // An item that is not known may be new, or may have gone again.
+    let index = format!("[{}]", post(1));
+    rig.upstream.expect("GET /posts").await.ok(&index);
     assert_eq!(
         rig.line(&bob).await,
         format!("create /posts /posts/1 {}", post(1))
     );
     rig.publish("/posts/1", "update", &post(2)).await;
+    // What he was answered may not be the item: his replica has yet to see it.
+    rig.upstream.expect("GET /posts/1").await.ok(&post(2));
     assert_eq!(rig.line(&ada).await, format!("update /posts/1 {}", post(2)));
     assert_eq!(
         rig.line(&bob).await,

@@ -205,6 +205,7 @@ fn what_is_no_collection_or_too_much_of_one_is_a_gap() {
         body: r#"{"a":[],"b":[]}"#.into(),
         etag: None,
         version: None,
+        until: None,
     }));
     assert!(world.client(1).lost);
 }
