@@ -99,6 +99,7 @@ pub(super) fn snapshot(number: u64) -> Fetched {
         body: format!(r#"{{"n":{number}}}"#).into(),
         etag: None,
         version: None,
+        until: Some(std::time::Instant::now() + std::time::Duration::from_secs(60)),
     })
 }
 
