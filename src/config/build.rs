@@ -60,7 +60,7 @@ pub(super) fn build(values: Table, sources: &Sources, problems: &mut Vec<Problem
         apps,
         pusher: pusher::http(&root),
         gateway: endpoints::gateway(&root, sources.dev.is_some()),
-        endpoints: endpoints::endpoints(&root),
+        endpoints: endpoints::written(&root),
         hub: hub(&root),
         rules: access::rules(&root),
         session: access::session(&root),

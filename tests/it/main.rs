@@ -24,6 +24,7 @@ mod drain;
 mod encodings;
 mod expiry;
 mod fallback;
+mod gateway_http;
 mod handshake;
 mod limits;
 mod native;

@@ -35,6 +35,15 @@ pub(super) fn gateway(root: &Reader<'_>, dev: bool) -> gateway::Config {
     }
 }
 
+/// The endpoints of the settings file: an address that is written there is meant.
+pub(super) fn written(root: &Reader<'_>) -> Vec<Endpoint> {
+    let mut endpoints = endpoints(root);
+    for endpoint in &mut endpoints {
+        endpoint.upstream.literal = true;
+    }
+    endpoints
+}
+
 /// The endpoints, which agree with each other.
 pub(super) fn endpoints(root: &Reader<'_>) -> Vec<Endpoint> {
     let entries = root.items("endpoint");
