@@ -44,15 +44,12 @@ const BETWEEN_PEERS: [&str; 9] = [
 ];
 
 /// What an upstream cannot say for the site that Pogo answers on: where else it is, and what
-/// browsers are to do with the whole origin. CORS is the edge's matter. `Set-Cookie` stays: the
+/// browsers are to do with the whole origin for long. CORS is the edge's matter. `Set-Cookie` stays: the
 /// cache has to see it, and takes it off.
-const NOT_FOR_CLIENTS: [&str; 7] = [
-    "set-cookie2",
+const NOT_FOR_CLIENTS: [&str; 4] = [
     "alt-svc",
-    "clear-site-data",
     "service-worker-allowed",
     "strict-transport-security",
-    "public-key-pins",
     "refresh",
 ];
 

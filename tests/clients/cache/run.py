@@ -35,7 +35,11 @@ COLLECTIONS = ("collection", '"index", "create"')
 POSTED = {"invalidate-POST", "invalidate-POST-failed", "invalidate-POST-cl", "method-POST"}
 POSTED |= {f"invalidate-{method}-location" for method in ("POST", "PUT", "DELETE", "M-SEARCH")}
 # Required tests that Pogo does not pass on purpose, and why.
-EXCUSED = {}
+EXCUSED = {
+    "headers-store-Transfer-Encoding": "an answer in a transfer coding that nobody knows is refused",
+    "invalidate-M-SEARCH": "the gateway takes the methods of REST",
+    "invalidate-M-SEARCH-cl": "the gateway takes the methods of REST",
+}
 
 
 class Failed(Exception):

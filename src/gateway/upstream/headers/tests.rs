@@ -86,7 +86,7 @@ fn an_upstream_speaks_of_the_resource_and_of_nothing_else() {
         ("upgrade", "h2c"),
         ("set-cookie", "session=1"),
         ("strict-transport-security", "max-age=1"),
-        ("clear-site-data", "\"*\""),
+        ("refresh", "1"),
         ("service-worker-allowed", "/"),
         ("alt-svc", "h2=\":443\""),
         ("access-control-allow-origin", "*"),
