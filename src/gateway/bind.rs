@@ -80,8 +80,8 @@ impl Gateway {
             Ok(view) => view,
             Err(failure) => return reply.refuse(failure),
         };
-        let bare = call.verb == Verb::Bind;
-        if !bare && !(call.options.bind && resource.endpoint.autobind) {
+        let autobind = call.options.bind && resource.endpoint.autobind;
+        if call.verb != Verb::Bind && !autobind {
             let read = self.read_once(&view).await;
             return reply.send(read, None);
         }

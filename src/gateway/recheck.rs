@@ -227,9 +227,8 @@ impl Gateway {
         let view = View::of(resource, caller)?;
         let mut waits = WAITS.into_iter();
         loop {
-            let failure = match self.admit(&view).await {
-                Ok(_) => return Ok(view),
-                Err(failure) => failure,
+            let Err(failure) = self.admit(&view).await else {
+                return Ok(view);
             };
             let passing = matches!(
                 failure.code,

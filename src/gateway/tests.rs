@@ -3,6 +3,7 @@
 
 mod access;
 mod bound;
+mod client;
 mod http;
 mod reads;
 mod rechecks;

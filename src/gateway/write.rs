@@ -64,7 +64,7 @@ impl Gateway {
             }
             return;
         }
-        let written = self.look_at(made);
+        let written = self.look_at(&made);
         self.invalidate(&written);
         if target.endpoint.publish == Publisher::Service {
             self.stir(target);
@@ -107,6 +107,17 @@ impl Gateway {
                 return reply.refuse(failure);
             }
         };
+        self.done(&call, resource, answer, (origin, reply)).await;
+    }
+
+    /// The upstream has done it: caches, the writer's answer, everyone.
+    async fn done(
+        self: &Arc<Self>,
+        call: &Call,
+        resource: &Resource,
+        answer: Response<Bytes>,
+        (origin, reply): (Origin, Reply),
+    ) {
         let (head, body) = answer.into_parts();
         let made = Made {
             verb: call.verb,
@@ -116,14 +127,14 @@ impl Gateway {
             headers: &head.headers,
             body,
         };
-        let written = self.look_at(made);
+        let written = self.look_at(&made);
         self.invalidate(&written);
         let success = written.success();
-        let told = endpoint.publish != Publisher::Service;
+        let told = resource.endpoint.publish != Publisher::Service;
         let expecting = match success {
             Err(failure) => Expecting::Reply(reply, Err(failure)),
             Ok(success) => {
-                self.expecting(&call, &written, success, (origin, reply))
+                self.expecting(call, &written, success, (origin, reply))
                     .await
             }
         };
@@ -183,8 +194,8 @@ impl Gateway {
     }
 
     /// Reads the upstream's answer.
-    fn look_at(&self, made: Made<'_>) -> Written {
-        let Made { verb, target, .. } = made;
+    fn look_at(&self, made: &Made<'_>) -> Written {
+        let Made { verb, target, .. } = *made;
         let json = body::json(made.headers, &made.body);
         let parsed = json
             .as_ref()

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::upstream::Upstream;
-use crate::auth::{Capabilities, Grant, Presented};
 use crate::broker::{HistoryQuery, MemoryBroker, MemoryConfig};
 use crate::channel::{ChannelName, HistoryRule, Rules};
 use crate::gateway::{Config, Gateway, upstream};
@@ -22,11 +20,12 @@ use crate::node::{self, NewPublication, Node};
 use crate::notice::Notices;
 use crate::publication::{Form, Position, Publication};
 use crate::resource::{
-    AccessRule, Answer, Audience, Call, CallOptions, Caller, Calls, Endpoint, Failure, Origin,
-    Routes, Success, Verb,
+    Answer, Call, CallOptions, Calls, Endpoint, Failure, Origin, Routes, Success, Verb,
 };
 use crate::session::Shared;
 use crate::session_id::SessionId;
+
+pub(super) use super::client::{Client, How, caller, name, posts, sub};
 
 /// How long something may take that must happen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,24 +49,6 @@ pub(super) struct Rig {
     /// Who is bound to what, and the offset beyond which he is pushed to.
     bound: Mutex<HashMap<(SessionId, ChannelName), u64>>,
     sessions: Mutex<u32>,
-}
-
-/// One client.
-#[derive(Clone)]
-pub(super) struct Client {
-    pub(super) origin: Origin,
-    pub(super) caller: Arc<Caller>,
-}
-
-/// `/posts` and `/posts/{id}` of `upstream`, public and shared.
-pub(super) fn posts(base: &str) -> Endpoint {
-    let bases = vec![base.parse().unwrap()];
-    let mut posts = Endpoint::new("posts", Some("/posts/{id}"), Some("/posts"), bases);
-    posts.access = AccessRule::Public;
-    posts.audience = Audience::Shared;
-    posts.query = vec!["page".into()];
-    posts.upstream.timeout = Duration::from_secs(2);
-    posts
 }
 
 impl Rig {
@@ -267,22 +248,23 @@ impl Rig {
         assert_eq!(self.line(client).await, format!("ok {uri} {body}"));
     }
 
+    fn take<T>(&self, wanted: impl Fn(&SessionId, &Told) -> Option<T>) -> Option<T> {
+        self.hear();
+        let mut log = self.log.lock().unwrap();
+        let mut found = None;
+        let at = log.iter().position(|(session, told)| {
+            found = wanted(session, told);
+            found.is_some()
+        });
+        log.remove(at?);
+        found
+    }
+
     /// The first thing told that `wanted` takes; it is told no more.
     pub(super) async fn heard<T>(&self, wanted: impl Fn(&SessionId, &Told) -> Option<T>) -> T {
         let look = async {
             loop {
-                self.hear();
-                let mut log = self.log.lock().unwrap();
-                let mut found = None;
-                let at = log.iter().position(|(session, told)| {
-                    found = wanted(session, told);
-                    found.is_some()
-                });
-                if let Some(at) = at {
-                    log.remove(at);
-                }
-                drop(log);
-                if let Some(found) = found {
+                if let Some(found) = self.take(&wanted) {
                     return found;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -312,13 +294,6 @@ impl Rig {
             _ => None,
         })
         .await
-    }
-
-    /// Asks for something and waits for its answer, with the upstream's help.
-    pub(super) async fn ask(&self, client: &Client, verb: Verb, uri: &str, body: &str) -> u32 {
-        let call = self.call(client, verb, uri, How::alone());
-        self.upstream.next().await.ok(body);
-        call
     }
 
     /// Where a stream stands.
@@ -366,73 +341,4 @@ fn pushed(
     if publication.sequence == 0 || publication.sequence > after {
         log.push((session, Told::Push(publication.clone())));
     }
-}
-
-/// How a call is made.
-#[derive(Default, Clone)]
-pub(super) struct How<'a> {
-    pub(super) body: &'a str,
-    /// Without a copy of one's own.
-    pub(super) quiet: bool,
-    pub(super) options: CallOptions,
-}
-
-impl<'a> How<'a> {
-    /// Without binding.
-    pub(super) fn alone() -> Self {
-        Self::default()
-    }
-
-    /// With binding.
-    pub(super) fn bound() -> Self {
-        let options = CallOptions {
-            bind: true,
-            ..CallOptions::default()
-        };
-        Self {
-            options,
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn with(self, body: &'a str) -> Self {
-        Self { body, ..self }
-    }
-}
-
-pub(super) fn name(text: &str) -> ChannelName {
-    ChannelName::parse(text).unwrap()
-}
-
-pub(super) fn caller(claims: &Value) -> Arc<Caller> {
-    static TOKENS: Mutex<u8> = Mutex::new(0);
-    let address = std::net::Ipv4Addr::LOCALHOST.into();
-    if claims.is_null() {
-        let grant = None;
-        return Arc::new(Caller { grant, address });
-    }
-    let mut tokens = TOKENS.lock().unwrap();
-    *tokens = tokens.wrapping_add(1);
-    let text = claims.to_string();
-    let grant = Grant {
-        subject: claims["sub"].as_str().map(Into::into),
-        token_id: claims["jti"].as_str().map(Into::into),
-        issued_at: None,
-        expires_at: u64::MAX,
-        channels: Vec::new(),
-        capabilities: Capabilities::default(),
-        info: None,
-        fingerprint: [*tokens; 16],
-        presented: Some(Arc::new(Presented {
-            token: format!("token-{tokens}").into(),
-            claims: RawValue::from_string(text).unwrap(),
-        })),
-    };
-    let grant = Some(Arc::new(grant));
-    Arc::new(Caller { grant, address })
-}
-
-/// Who is `sub`.
-pub(super) fn sub(name: &str) -> Value {
-    json!({ "sub": name })
 }

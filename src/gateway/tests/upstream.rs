@@ -57,7 +57,7 @@ impl Asked {
 /// What it was asked, in order.
 pub(super) struct Upstream {
     pub(super) base: String,
-    asked: tokio::sync::Mutex<mpsc::UnboundedReceiver<Asked>>,
+    asked: tokio::sync::Mutex<mpsc::Receiver<Asked>>,
     seen: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -65,7 +65,7 @@ impl Upstream {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/v1", listener.local_addr().unwrap());
-        let (tell, asked) = mpsc::unbounded_channel();
+        let (tell, asked) = mpsc::channel(1_000);
         let seen: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let log = Arc::clone(&seen);
         tokio::spawn(async move {
@@ -107,7 +107,7 @@ impl Upstream {
 
 async fn serve(
     request: Request<Incoming>,
-    tell: mpsc::UnboundedSender<Asked>,
+    tell: mpsc::Sender<Asked>,
     log: Arc<Mutex<VecDeque<String>>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
@@ -122,7 +122,7 @@ async fn serve(
         answer,
     };
     log.lock().unwrap().push_back(asked.line());
-    let _ = tell.send(asked);
+    let _ = tell.send(asked).await;
     match answered.await {
         Ok(response) => Ok(response),
         // The test has let go of it: no answer ever.
