@@ -279,8 +279,17 @@ impl Endpoints {
 
     fn swap(&self, lists: &mut Lists, next: Lists, last: &str) -> Result<(), EndpointsError> {
         next.check_room(self.limit)?;
-        self.shared.routes.store(Arc::new(next.routes(last)?));
+        let now = Arc::new(next.routes(last)?);
+        let before = self.shared.routes.swap(now.clone());
         *lists = next;
+        if let Some(upkeep) = self.upkeep() {
+            // What came from elsewhere, or by other rules, is no answer any more.
+            for old in before.endpoints() {
+                if now.endpoint(&old.name) != Some(old) {
+                    upkeep.purge(Purge::Endpoint(&old.name));
+                }
+            }
+        }
         Ok(())
     }
 

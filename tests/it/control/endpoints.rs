@@ -328,6 +328,7 @@ async fn the_gateway_is_told() {
         *noting.0.lock().unwrap(),
         [
             "renewed",
+            "purge endpoint users",
             "renewed",
             "purge uris true",
             "purge uris true",
