@@ -357,3 +357,18 @@ async fn who_shows_again_sees_what_the_upstream_says_now() {
     rig.bind(&ada, Verb::Show, "/posts/1", "\"b\"").await;
     assert_eq!(rig.node.hub().subscribers("/posts/1"), 2, "bound once");
 }
+
+#[tokio::test]
+async fn what_is_cached_binds_before_the_call_returns() {
+    let rig = Rig::of_posts(|_| {}).await;
+    let (ada, bob) = (rig.anonymous(), rig.anonymous());
+    let first = rig.call(&ada, Verb::Show, "/posts/1", How::alone());
+    let fresh = &["cache-control: max-age=60"];
+    rig.upstream.next().await.answer(200, fresh, "\"a\"");
+    rig.answer(first).await.unwrap();
+    let call = rig.call(&bob, Verb::Show, "/posts/1", How::bound());
+    assert_eq!(rig.answer_now(call).unwrap().unwrap().data, "\"a\"");
+    rig.publish("/posts/1", "update", "null").await;
+    rig.upstream.expect("GET /posts/1").await.ok("\"b\"");
+    assert_eq!(rig.line(&bob).await, "update /posts/1 \"b\"");
+}
