@@ -24,8 +24,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-use super::Gateway;
 use super::upstream::BoxError;
+use super::{Gateway, failure};
 use crate::auth::{Authenticator, Revocations};
 use crate::limits::Limits;
 use crate::resource::{Resource, ResourceKind, Verb};
@@ -76,6 +76,11 @@ impl Http {
 
     /// Answers a request.
     pub async fn answer(&self, request: Request<HttpBody>, visitor: Visitor) -> Response<HttpBody> {
+        // As a session's call: the end of the server waits for it, and there are only so many.
+        let Ok(room) = Arc::clone(&self.gateway().waiting).try_acquire_owned() else {
+            let message = "Too many wait for upstreams; try again later.";
+            return refuse::of(&failure::unavailable(message, None));
+        };
         let (head, body) = request.into_parts();
         let found = self.gateway().routes().load().find(text(&head.uri));
         let mut answer = match found {
@@ -100,7 +105,10 @@ impl Http {
                     "forbidden",
                     &"pages of this origin may not write; add it to `allowed_origins`",
                 ),
-                Some(verb) => Box::pin(self.write((resource, verb), &head, body, visitor)).await,
+                Some(verb) => {
+                    let write = (resource, verb, room);
+                    Box::pin(self.write(write, &head, body, visitor)).await
+                }
             },
         };
         cors::allow(&head.headers, visitor, answer.headers_mut());

@@ -140,6 +140,7 @@ impl Gateway {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         self.register_upstreams(registry);
+        self.register_bound(registry);
         registry.register("gateway_cache", "Look-ups in the cache", self.cache.clone());
         registry.register_with_unit(
             "gateway_cache",
@@ -162,6 +163,14 @@ impl Gateway {
             "Those who joined another's request",
             self.waiters.clone(),
         );
+        registry.register(
+            "gateway_calls",
+            "Calls of sessions under way",
+            self.calls.clone(),
+        );
+    }
+
+    fn register_bound(&self, registry: &mut Registry) {
         registry.register(
             "gateway_refetches",
             "Resources fetched again because something happened to them",
@@ -201,11 +210,6 @@ impl Gateway {
             "gateway_coalesced_events",
             "Events on resources that one fetch answered for along with others",
             self.coalesced.clone(),
-        );
-        registry.register(
-            "gateway_calls",
-            "Calls of sessions under way",
-            self.calls.clone(),
         );
     }
 

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::Frame;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{self, Broken, Fate};
 use super::who::Who;
@@ -26,7 +27,7 @@ use crate::resource::{Failure, Resource, Verb};
 impl Http {
     pub(super) async fn write(
         &self,
-        (resource, verb): (Resource, Verb),
+        (resource, verb, room): (Resource, Verb, OwnedSemaphorePermit),
         head: &Parts,
         body: HttpBody,
         visitor: Visitor,
@@ -40,6 +41,7 @@ impl Http {
             Ok((asked, fate)) => {
                 let gateway = Arc::clone(self.gateway());
                 let written = tokio::spawn(async move {
+                    let _room = room;
                     Box::pin(gateway.write_http(&resource, verb, asked, &fate)).await
                 });
                 written.await.unwrap_or_else(|_| {

@@ -27,6 +27,10 @@ struct State {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one a breaker, and closed is its usual phase"
+)]
 enum Phase {
     Closed([Part; PARTS as usize]),
     Open {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -180,13 +180,7 @@ impl Upstream {
         if is_upload {
             deadline += UPLOAD;
         }
-        let mut prepared = Prepared {
-            headers: headers::of_request(&asked, &self.settings.forward),
-            idempotent: asked.idempotent || matches!(asked.method, Method::GET | Method::HEAD),
-            method: asked.method,
-            path: asked.path,
-            body: asked.body,
-        };
+        let mut prepared = Prepared::new(asked, &self.settings.forward);
         self.budget.earn();
         let mut left = if is_upload { 0 } else { self.settings.retries };
         let mut last = None;
@@ -350,6 +344,16 @@ impl Upstream {
 }
 
 impl Prepared {
+    fn new(asked: Asked, forward: &[HeaderName]) -> Self {
+        Self {
+            headers: headers::of_request(&asked, forward),
+            idempotent: asked.idempotent || matches!(asked.method, Method::GET | Method::HEAD),
+            method: asked.method,
+            path: asked.path,
+            body: asked.body,
+        }
+    }
+
     /// The body for this attempt; where it comes from a client, what says that it has been sent.
     fn take_body(&mut self) -> (Sent, Option<oneshot::Receiver<()>>) {
         match &mut self.body {

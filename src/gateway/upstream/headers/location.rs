@@ -122,19 +122,14 @@ fn without_dots(path: &str) -> Option<String> {
                     kept.push("");
                 }
             }
-            hidden
-                if hidden
-                    .to_ascii_lowercase()
-                    .replace("%2e", ".")
-                    .trim_matches('.')
-                    == "" =>
-            {
-                if !hidden.is_empty() {
+            "" => kept.push(segment),
+            plain => {
+                let decoded = plain.to_ascii_lowercase().replace("%2e", ".");
+                if decoded.trim_matches('.').is_empty() {
                     return None;
                 }
-                kept.push(hidden);
+                kept.push(plain);
             }
-            plain => kept.push(plain),
         }
     }
     Some(format!("/{}", kept.join("/")))
