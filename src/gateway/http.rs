@@ -28,7 +28,7 @@ use super::upstream::BoxError;
 use super::{Gateway, failure};
 use crate::auth::{Authenticator, Revocations};
 use crate::limits::Limits;
-use crate::resource::{Resource, ResourceKind, Verb};
+use crate::resource::{Resource, ResourceKind, UriError, Verb};
 
 /// A body as it comes.
 pub type HttpBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -71,7 +71,8 @@ impl Http {
 
     /// Whether an endpoint covers `uri`, or `uri` lies where one is and cannot be used.
     pub fn has(&self, uri: &Uri) -> bool {
-        !matches!(self.gateway().routes().load().find(text(uri)), Ok(None))
+        let found = self.gateway().routes().load().find(text(uri));
+        !matches!(found, Ok(None) | Err(UriError::NotAbsolute))
     }
 
     /// Answers a request.

@@ -251,6 +251,8 @@ async fn what_cannot_be_asked_is_refused_before_anybody_is() {
     for (uri, has) in [
         ("/posts/1?", true),
         ("/posts/..%2f", true),
+        ("*", false),
+        ("//posts/1", false),
         ("/posts", true),
         ("/post", false),
         ("/", false),
