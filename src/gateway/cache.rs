@@ -101,6 +101,7 @@ pub struct Lookup {
     key: Key,
     headers: HeaderMap,
     asker: Option<Arc<str>>,
+    is_head: bool,
 }
 
 impl Lookup {
@@ -120,6 +121,7 @@ impl Lookup {
             key,
             headers,
             asker: None,
+            is_head: false,
         }
     }
 
@@ -128,6 +130,12 @@ impl Lookup {
     /// shared with that identity only; a 304 (or any other success) shows that it may see it.
     pub fn on_behalf_of(mut self, identity: Arc<str>) -> Self {
         self.asker = Some(identity);
+        self
+    }
+
+    /// HEAD: what is fetched for the client alone has no body, and is not kept.
+    pub fn head(mut self) -> Self {
+        self.is_head = true;
         self
     }
 

@@ -68,7 +68,8 @@ impl Inner {
         fetched: Fetched,
         trip: Trip,
     ) -> Result<Taken, Failure> {
-        let keeps = |verdict: &Verdict| matches!(verdict, Verdict::Keep(_));
+        let whole = !lookup.is_head;
+        let keeps = |verdict: &Verdict| whole && matches!(verdict, Verdict::Keep(_));
         self.take_if(lookup, fetched, trip, keeps).await
     }
 

@@ -84,6 +84,9 @@ impl Http {
             view.variant.clone(),
             asked,
         );
+        if head.method == Method::HEAD {
+            lookup = lookup.head();
+        }
         if let Some(own) = own.filter(|_| shared) {
             // What is there for everyone is there for him; what he fetches is his own until its
             // headers say otherwise.

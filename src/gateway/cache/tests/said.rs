@@ -188,3 +188,20 @@ async fn with_credentials_only_what_says_so_is_shared() {
         assert_eq!(stage.is_fresh("/posts/1"), kept, "{control}");
     }
 }
+
+#[tokio::test]
+async fn what_was_fetched_for_head_has_no_body_to_keep() {
+    let mut stage = Stage::new();
+    // Uncacheable, so that HEAD goes by itself; then that changes.
+    let never = [("cache-control", "no-store")];
+    stage.fill("/posts/1", &never, "x").await;
+    let getting = stage.begin_as(stage.lookup("/posts/1").head(), "");
+    stage.next().await.answer(200, FRESH, "");
+    assert_eq!(getting.await.unwrap().unwrap().how, How::Pass);
+    assert!(!stage.is_fresh("/posts/1"));
+    // Else it is fetched as GET is.
+    let getting = stage.begin_as(stage.lookup("/posts/2").head(), "");
+    stage.next().await.answer(200, FRESH, "two");
+    assert_eq!(shown(&getting.await.unwrap()), ("two".into(), How::Miss));
+    assert!(stage.is_fresh("/posts/2"));
+}
