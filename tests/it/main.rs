@@ -25,6 +25,7 @@ mod encodings;
 mod expiry;
 mod fallback;
 mod gateway_http;
+mod gateway;
 mod handshake;
 mod limits;
 mod native;

@@ -12,6 +12,7 @@ pub mod pusher;
 pub mod raw;
 mod server;
 mod token;
+pub mod upstream;
 
 pub use client::{Client, Connect};
 pub use control::{Control, publish_request};

@@ -184,9 +184,11 @@ impl Replica {
 
     pub(super) fn recovery(&self, join: &Join) -> Option<Recovery> {
         let since = join.attach.ask.recover.as_ref()?;
-        if self.epoch.as_ref() == Some(&since.position.epoch)
-            && let Some(missed) = self.ring.since(since.position.offset)
-        {
+        if self.epoch.as_ref() != Some(&since.position.epoch) {
+            // What was counted in another epoch says nothing.
+            return Some(Recovery::No);
+        }
+        if let Some(missed) = self.ring.since(since.position.offset) {
             let old = since.session;
             let missed = missed
                 .filter(|entry| !old.is_some_and(|old| entry.without.contains(&old)))

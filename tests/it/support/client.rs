@@ -222,6 +222,11 @@ impl Client {
         }
     }
 
+    /// Drops what was pushed before the last reply and not taken.
+    pub fn forget(&mut self) {
+        self.waiting.clear();
+    }
+
     /// The next text frame, letter for letter.
     pub async fn next_text(&mut self) -> String {
         assert!(self.waiting.is_empty(), "frames wait: {:?}", self.waiting);

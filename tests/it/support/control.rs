@@ -1,6 +1,7 @@
 //! The control plane as a service in Rust sees it.
 
 use pogo::control::proto::channels_client::ChannelsClient;
+use pogo::control::proto::endpoints_client::EndpointsClient;
 use pogo::control::proto::events_client::EventsClient;
 use pogo::control::proto::firewall_client::FirewallClient;
 use pogo::control::proto::nodes_client::NodesClient;
@@ -40,6 +41,7 @@ pub struct Control {
     pub firewall: FirewallClient<Service>,
     pub events: EventsClient<Service>,
     pub nodes: NodesClient<Service>,
+    pub endpoints: EndpointsClient<Service>,
 }
 
 impl Control {
@@ -55,6 +57,7 @@ impl Control {
             firewall: FirewallClient::new(service()),
             events: EventsClient::new(service()),
             nodes: NodesClient::new(service()),
+            endpoints: EndpointsClient::new(service()),
         }
     }
 
