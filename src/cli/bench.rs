@@ -6,6 +6,7 @@
 
 mod bare;
 mod bare_grpc;
+mod calls;
 mod client;
 mod connections;
 mod fanout;
@@ -50,6 +51,8 @@ enum Command {
     Connections(Box<connections::Connections>),
     /// What a publication costs, nobody listening
     Publish(Box<publish::Publish>),
+    /// What a call to the gateway costs: one that the cache answers, and one that is fetched
+    Calls(Box<calls::Calls>),
     /// How long a publication takes to its clients
     Latency(Box<latency::Latency>),
     #[command(hide = true)]
@@ -70,6 +73,7 @@ impl BenchArguments {
             Command::Fanout(fanout) => wait(fanout.run(out)),
             Command::Connections(connections) => connections.run(out),
             Command::Publish(publish) => wait(publish.run(out)),
+            Command::Calls(calls) => wait(calls.run(out)),
             Command::Latency(latency) => wait(latency.run(out)),
             Command::BareSend(bare) => bare.run(out),
             Command::BareRead(bare) => bare.run(out),

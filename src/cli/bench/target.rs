@@ -200,6 +200,19 @@ impl Target {
             .map_err(|error| CliError::Failed(format!("no poller: {error}")))
     }
 
+    /// Where sockets go.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For a plain client: the URL, and a token.
+    pub(super) fn door(&self) -> (String, Option<String>) {
+        (
+            format!("ws://{}{}", self.host, self.path),
+            self.tokens.of(0),
+        )
+    }
+
     pub(super) async fn publisher(&self) -> Result<Publisher, CliError> {
         match &self.app {
             Some(app) if self.protocol == Protocol::Pusher => {
