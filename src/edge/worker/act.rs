@@ -68,9 +68,9 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key as usize) else {
             return false;
         };
-        let Some(session) = &mut client.session else {
+        if client.session.is_none() {
             return false;
-        };
+        }
         match action {
             SessionAction::Count => return true,
             SessionAction::Close(code) => {
@@ -88,6 +88,13 @@ impl Worker {
             }
             return room;
         }
+        if let SessionAction::Unsubscribe(channel, _) = action {
+            self.deliver_rest(key, channel.as_str());
+        }
+        let client = self.clients.get_mut(key as usize);
+        let Some(session) = client.and_then(|client| client.session.as_mut()) else {
+            return false;
+        };
         let out = &mut self.effects;
         let taken = match action {
             SessionAction::Subscribe(channel) => {

@@ -44,8 +44,33 @@ impl Worker {
                 self.walks.push(key, subscribers);
             }
         }
+        self.close_overflown();
+    }
+
+    fn close_overflown(&mut self) {
         while let Some(key) = self.overflown.pop() {
             self.close(key, CloseCode::SlowConsumer);
+        }
+    }
+
+    /// Gives a session at once what is still to come on a channel, before it is taken off it: an
+    /// end that was decided after a publication is told after it.
+    pub(super) fn deliver_rest(&mut self, connection: u32, channel: &str) {
+        let client = self.clients.get(connection as usize);
+        let session = client.and_then(|client| client.session.as_ref());
+        let Some(slot) = session.and_then(|session| session.slot(channel)) else {
+            return;
+        };
+        let Some(channel) = self.table.channel(slot.channel) else {
+            return;
+        };
+        let Some(position) = channel.subscribers.position(slot.index) else {
+            return;
+        };
+        let rest = channel.round.rest_of(position, channel.subscribers.len());
+        if !rest.is_empty() {
+            self.give((slot.channel, false), &rest, std::iter::once(position));
+            self.close_overflown();
         }
     }
 

@@ -17,7 +17,7 @@ use crate::session_id::SessionId;
 const MOST_UNDER_WAY: usize = 64;
 
 /// A publication that waits or is under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Passing {
     /// It.
     pub(super) delivery: Arc<Delivery>,
@@ -129,6 +129,23 @@ impl Round {
         self.cursor = (self.cursor + walked) % subscribers;
     }
 
+    /// What is still to come for the subscriber at `position` of so many.
+    pub(super) fn rest_of(&self, position: usize, subscribers: usize) -> Vec<Passing> {
+        let ahead = self.ahead(position, subscribers);
+        let passing = self.passing.iter().filter(|one| ahead < one.left);
+        passing.chain(&self.waiting).cloned().collect()
+    }
+
+    /// How many positions after the cursor's this one is.
+    fn ahead(&self, position: usize, subscribers: usize) -> u32 {
+        let (at, end) = (super::table::key(position), super::table::key(subscribers));
+        if at < self.cursor {
+            at + end - self.cursor
+        } else {
+            at - self.cursor
+        }
+    }
+
     /// A subscriber came at the end, behind so many others. What has still to pass the end
     /// passes it as well, and is recognised as had where it is.
     pub(super) fn joined(&mut self, others: usize) {
@@ -155,11 +172,7 @@ impl Round {
     /// it has moved up by one.
     pub(super) fn left(&mut self, position: usize, subscribers: usize) {
         let (gone, end) = (super::table::key(position), super::table::key(subscribers));
-        let ahead = if gone < self.cursor {
-            gone + end - self.cursor
-        } else {
-            gone - self.cursor
-        };
+        let ahead = self.ahead(position, subscribers);
         for one in &mut self.passing {
             one.left -= u32::from(ahead < one.left);
         }

@@ -52,7 +52,10 @@ async fn a_write_is_answered_first_and_then_told_to_item_and_list() {
     assert_eq!((&reply["code"], &reply["data"]), (&json!(200), &new));
     let copy = ann.expect("update").await;
     assert_eq!((&copy["uri"], &copy["data"]), (&json!("/posts/1"), &new));
-    assert_eq!((&copy["re"], &reply["offset"], &copy["offset"]), (&json!(17), &json!(0), &json!(1)));
+    assert_eq!(
+        (&copy["re"], &reply["offset"], &copy["offset"]),
+        (&json!(17), &json!(0), &json!(1))
+    );
     let told = bob.expect("update").await;
     assert_eq!(
         (&told["uri"], &told["item"]),

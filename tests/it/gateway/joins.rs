@@ -76,7 +76,11 @@ async fn with_versions_what_the_snapshot_holds_is_not_pushed_again() {
     fetch.json(200, &post(3));
     api.expect("GET", "/posts/1").await.json(200, &post(4));
     let reply = ann.next().await;
-    assert_eq!((&reply["data"], &reply["offset"]), (&post(4), &json!(3)), "{reply}");
+    assert_eq!(
+        (&reply["data"], &reply["offset"]),
+        (&post(4), &json!(3)),
+        "{reply}"
+    );
     ann.quiet().await;
     api.idle();
 }

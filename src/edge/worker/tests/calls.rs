@@ -337,6 +337,20 @@ fn leaving_is_told_to_the_gateway_and_to_the_node() {
 }
 
 #[test]
+fn an_end_is_told_after_what_was_posted_before_it() {
+    let mut rig = Rig::covered();
+    let (mut client, _) = rig.bound();
+    let (mut other, _) = rig.bound();
+    rig.deliver(push("/posts/1", 1, 1));
+    rig.deliver(push("/posts/1", 2, 2));
+    let action = SessionAction::Unsubscribe(push("/posts/1", 0, 0).channel, "gone".into());
+    assert_eq!(rig.act(SessionFilter::default(), action), 2);
+    for client in [&mut client, &mut other] {
+        assert_eq!(rig.told(client), ["1", "2", "pogo:unsubscribed"]);
+    }
+}
+
+#[test]
 fn what_is_bound_twice_is_counted_once() {
     let mut rig = Rig::covered();
     let (mut client, origin) = rig.bound();
