@@ -2,7 +2,7 @@
 //! answers when it likes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -50,15 +50,23 @@ impl Follower {
     }
 }
 
-/// Publishes until it is told to stop.
-fn publish_on(broker: Arc<SlowBroker>, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+/// Publications for each round of the test: more than that, and on a busy machine nobody keeps up.
+const A_ROUND: u64 = 128;
+
+/// Publishes until it is told to stop, so much for each of the `rounds` there were.
+fn publish_on(
+    broker: Arc<SlowBroker>,
+    stop: Arc<AtomicBool>,
+    rounds: Arc<AtomicU64>,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut n = 0;
         while !stop.load(Ordering::Relaxed) {
-            n += 1;
-            broker.publish_now(draft(n));
-            if n % 64 == 0 {
-                std::thread::sleep(Duration::from_micros(200));
+            if n < rounds.load(Ordering::Relaxed) * A_ROUND {
+                n += 1;
+                broker.publish_now(draft(n));
+            } else {
+                std::thread::yield_now();
             }
         }
     })
@@ -69,11 +77,13 @@ fn joins_race_a_publisher_without_a_gap() {
     let mut rig = Rig::new();
     let mut clients: Vec<_> = (0..4).map(|_| (rig.join(), Follower::default())).collect();
     let stop = Arc::new(AtomicBool::new(false));
-    let publisher = publish_on(rig.broker.clone(), stop.clone());
+    let rounds = Arc::new(AtomicU64::new(0));
+    let publisher = publish_on(rig.broker.clone(), stop.clone(), rounds.clone());
     let since = Instant::now();
     let mut round = 0_usize;
     while since.elapsed() < Duration::from_secs(1) {
         round += 1;
+        rounds.fetch_add(1, Ordering::Relaxed);
         rig.broker
             .hold(round.is_multiple_of(3), round.is_multiple_of(2));
         let count = clients.len();
