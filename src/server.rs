@@ -266,7 +266,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
     let broker = MemoryBroker::open(config.broker.clone(), history, hub.clone(), metrics)?;
     let (denied, own) = (Arc::new(DenyList::default()), config.node.clone());
     let limits = Arc::new(Limits::new(&config.limits, denied.clone(), metrics));
-    let node = Node::start(hub, Arc::new(broker), revocations.clone(), denied, own).await?;
+    let node = Node::start(hub, Arc::new(broker), revocations, denied, own).await?;
     apps::in_force(&config.apps, &node);
     let (configured, limit) = (config.endpoints.clone(), config.gateway.max_endpoints);
     let endpoints = Endpoints::start(shared.clone(), node.clone(), configured, limit).await?;
@@ -281,19 +281,7 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         metrics: metrics.clone(),
         gateway: gateway.clone(),
     };
-    let workers = Arc::new(Workers::start(&config.edge, &services)?);
-    let covered = site::covered(config, &services, &gateway);
-    let services = FrontServices {
-        sessions: workers.clone(),
-        sites: site::all(config, &services),
-        stream: Some(covered),
-        limits: limits.clone(),
-        authenticator: authenticator.clone(),
-        revocations,
-        shared: shared.clone(),
-        metrics: metrics.clone(),
-    };
-    let front = Arc::new(Front::new(config.edge.clone(), services)?);
+    let (front, workers) = front(config, &services, &gateway)?;
     let control = Arc::new(Control::new(
         config.control.clone(),
         node.clone(),
@@ -314,6 +302,27 @@ async fn build(config: &Config, metrics: &Metrics) -> Result<(Parts, Arc<Workers
         },
         workers,
     ))
+}
+
+/// The edge: the workers, and before them what answers handshakes and plain HTTP.
+fn front(
+    config: &Config,
+    services: &PoolServices,
+    gateway: &Arc<Gateway>,
+) -> Result<(Arc<Front>, Arc<Workers>), StartError> {
+    let workers = Arc::new(Workers::start(&config.edge, services)?);
+    let front = FrontServices {
+        sessions: workers.clone(),
+        sites: site::all(config, services),
+        stream: Some(site::covered(config, services, gateway)),
+        limits: services.limits.clone(),
+        authenticator: services.authenticator.clone(),
+        revocations: services.shared.revocations.clone(),
+        shared: services.shared.clone(),
+        metrics: services.metrics.clone(),
+    };
+    let front = Arc::new(Front::new(config.edge.clone(), front)?);
+    Ok((front, workers))
 }
 
 fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -1,4 +1,4 @@
-//! Joins Pusher's HTTP to the edge: neither knows the other.
+//! Joins Pusher's HTTP and the gateway's to the edge: none knows another.
 
 use std::sync::Arc;
 
