@@ -15,7 +15,7 @@ use crate::session_id::SessionId;
 pub struct Settings {
     /// A collection (or a query of one); otherwise an item.
     pub collection: bool,
-    /// It has a query: at least [`Self::spacing`] between two fetches.
+    /// It has a query: at least [`Bounds::spacing`] between two fetches.
     pub query: bool,
     /// Everyone who is bound sees the same, so that the data of events may be used.
     pub shared: bool,
