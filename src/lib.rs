@@ -6,12 +6,12 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`channel`], [`publication`], [`session_id`], [`code`], [`clock`], [`event_log`], [`notice`], [`metrics`] |
-//! | leaves | [`protocol`] bytes ↔ commands, [`auth`] who may do what, [`limits`] how much |
+//! | leaves | [`protocol`] bytes ↔ commands, [`auth`] who may do what, [`limits`] how much, [`egress`] where to |
 //! | resources | [`resource`] the uris of REST APIs, and what is asked of them |
 //! | state | [`hub`] who is subscribed on which worker, [`broker`] order, history, presence |
 //! | logic | [`session`] what one client may do next, [`node`] hub + broker |
 //! | gateway | [`gateway`] REST APIs behind sessions: fetched, cached, followed |
-//! | doors | [`edge`] sockets, [`control`] gRPC, [`pusher`] what Pusher does over plain HTTP, [`admin`] health and metrics |
+//! | doors | [`edge`] sockets and plain HTTP, [`control`] gRPC, [`pusher`] Pusher's HTTP API and webhooks, [`admin`] health and metrics |
 //! | root | [`config`], then [`server`], then [`cli`] |
 
 #![forbid(unsafe_code)]
