@@ -88,8 +88,9 @@ async fn answer(table: Shared, dice: Arc<Mutex<Dice>>, heard: Heard) -> Option<R
         (dice.clone(), roll)
     };
     before.pause(8).await;
-    if roll == 0 && heard.method == Method::GET {
-        return Some(json_reply(503, &Value::Null));
+    let cut = roll == 1;
+    if heard.method == Method::GET && roll < 2 {
+        return (!cut).then(|| json_reply(503, &Value::Null));
     }
     let who = subject(&heard.headers);
     let reply = {
@@ -119,7 +120,8 @@ async fn answer(table: Shared, dice: Arc<Mutex<Dice>>, heard: Heard) -> Option<R
         }
     };
     before.pause(8).await;
-    Some(reply)
+    // What was written stays written, but nobody is told.
+    (!cut).then_some(reply)
 }
 
 /// What a client holds of one uri, from its replies and pushes alone.
