@@ -10,11 +10,12 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{client, posts};
 use crate::support::upstream::{Heard, Reply, Upstream, json_reply, subject};
-use crate::support::{Client, Control, TestServer, eventually};
+use crate::support::{Client, Control, TestServer};
 
 const ITEMS: u64 = 4;
 const CLIENTS: usize = 8;
@@ -188,6 +189,9 @@ impl View {
     }
 }
 
+/// What each client holds now.
+type Views = Arc<Mutex<BTreeMap<usize, Value>>>;
+
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -202,7 +206,7 @@ async fn hold(
     server: Arc<TestServer>,
     mut view: View,
     mut dice: Dice,
-    views: Arc<Mutex<BTreeMap<usize, Value>>>,
+    views: Views,
     (number, stage): (usize, watch::Receiver<Stage>),
 ) {
     loop {
@@ -314,10 +318,10 @@ async fn converges(more: &str, private: bool, seed: u64) {
         Upstream::answering(move |heard| answer(table.clone(), dice.clone(), heard)).await
     };
     let server = Arc::new(TestServer::with(&posts(&api, more)).await);
-    let views = Arc::new(Mutex::new(BTreeMap::new()));
+    let views = Views::default();
     let (stage, staged) = watch::channel(Stage::Writing);
     let uris = ["/posts", "/posts/1", "/posts?status=odd", "/posts/2"];
-    let mut held = vec![];
+    let (mut held, mut clients) = (vec![], JoinSet::new());
     for number in 0..CLIENTS {
         let (who, uri) = (["ann", "bob"][number / 4 % 2], uris[number % 4]);
         let dice = Dice(seed.wrapping_mul(31 + number as u64) | 1);
@@ -329,8 +333,7 @@ async fn converges(more: &str, private: bool, seed: u64) {
             seen: BTreeMap::new(),
         };
         let about = (number, staged.clone());
-        let holding = hold(server.clone(), view, dice, views.clone(), about);
-        tokio::spawn(holding);
+        clients.spawn(hold(server.clone(), view, dice, views.clone(), about));
     }
     let control = server.control().await;
     tokio::join!(
@@ -345,6 +348,14 @@ async fn converges(more: &str, private: bool, seed: u64) {
             .map(|(who, uri)| table.read(uri, private.then_some(*who)).unwrap_or_default())
             .collect()
     };
+    agree(&views, &held, &expected, seed).await;
+    stage.send_replace(Stage::Over);
+    // What one of them has seen that must not be fails the test here.
+    clients.join_all().await;
+}
+
+/// Waits until each client holds what is expected of it.
+async fn agree(views: &Views, held: &[(&str, &str)], expected: &[Value], seed: u64) {
     let differ = || {
         let views = views.lock().unwrap();
         (0..CLIENTS).find(|at| views.get(at) != Some(&expected[*at]))
@@ -360,12 +371,6 @@ async fn converges(more: &str, private: bool, seed: u64) {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    stage.send_replace(Stage::Over);
-    drop(staged);
-    eventually("everyone has ended", || async {
-        (stage.receiver_count() == 0).then_some(())
-    })
-    .await;
 }
 
 const OPEN: &str = r#"

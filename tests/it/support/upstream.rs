@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 
 use super::PATIENCE;
 
+/// Requests that the test has not taken yet; further ones wait before they are told.
+const MAX_ASKED: usize = 1024;
+
 /// What is answered.
 pub type Reply = Response<Full<Bytes>>;
 
@@ -40,7 +43,7 @@ pub struct Heard {
 /// An API whose requests the test answers one by one.
 pub struct Held {
     pub upstream: Upstream,
-    asked: mpsc::UnboundedReceiver<Asked>,
+    asked: mpsc::Receiver<Asked>,
 }
 
 /// A request that waits for its answer; dropped without one, its connection is cut.
@@ -93,12 +96,15 @@ impl Upstream {
 
     /// Every request waits for the test.
     pub async fn held() -> Held {
-        let (tell, asked) = mpsc::unbounded_channel();
+        let (tell, asked) = mpsc::channel(MAX_ASKED);
         let upstream = Self::answering(move |heard| {
             let (answer, answered) = oneshot::channel();
-            // A test that is over answers nobody.
-            let _: Result<(), _> = tell.send(Asked { heard, answer });
-            async move { answered.await.ok() }
+            let tell = tell.clone();
+            async move {
+                // A test that is over answers nobody.
+                tell.send(Asked { heard, answer }).await.ok()?;
+                answered.await.ok()
+            }
         })
         .await;
         Held { upstream, asked }
