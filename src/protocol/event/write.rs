@@ -220,7 +220,7 @@ fn write_failure<S: Sink>(out: &mut S, failure: &Failure<'_>) {
         out.key(Key::Message);
         out.text(failure.message);
         if let Some(wait) = failure.retry_after {
-            number(out, "retry_after_ms", milliseconds(wait));
+            number(out, "retry_after_ms", retry_milliseconds(wait));
         }
         if let Some(http) = failure.http {
             number(out, "http", http.into());
@@ -291,4 +291,10 @@ fn text_if<S: Sink>(out: &mut S, name: &'static str, text: Option<&str>) {
 
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Rounded up, so that one who obeys is let in.
+fn retry_milliseconds(wait: Duration) -> u64 {
+    let rounded = wait.as_nanos().div_ceil(1_000_000);
+    u64::try_from(rounded).unwrap_or(u64::MAX).max(1)
 }

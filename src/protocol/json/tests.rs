@@ -1,5 +1,6 @@
 //! Commands as clients write them, well and badly.
 
+mod errors;
 mod events;
 mod gateway;
 

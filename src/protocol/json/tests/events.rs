@@ -211,38 +211,6 @@ fn what_the_server_says_of_a_channel() {
 }
 
 #[test]
-fn errors_and_ids() {
-    let failure = Failure::new(ErrorCode::RateLimited, "slow \"down\"");
-    let id = RequestId::Text("a\"\u{1}é".into());
-    assert_event(
-        &Event::Reply {
-            id: &id,
-            reply: Reply::Error(failure),
-        },
-        r#"{"id":"a\"\u0001é","status":"error","error":{"code":"rate_limited","message":"slow \"down\""}}"#,
-    );
-    let wait = Failure {
-        retry_after: Some(Duration::from_millis(250)),
-        ..failure
-    };
-    let id = RequestId::Number("1.50".into());
-    assert_event(
-        &Event::Reply {
-            id: &id,
-            reply: Reply::Error(wait),
-        },
-        r#"{"id":1.50,"status":"error","error":{"code":"rate_limited","message":"slow \"down\"","retry_after_ms":250}}"#,
-    );
-    assert_event(
-        &Event::Reply {
-            id: &id,
-            reply: Reply::Done,
-        },
-        r#"{"id":1.50,"status":"ok"}"#,
-    );
-}
-
-#[test]
 fn replies() {
     let channels = [ChannelName::parse("a").unwrap()];
     let auth = |subject| Reply::Authenticated {
