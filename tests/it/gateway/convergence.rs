@@ -2,20 +2,22 @@
 //! and out of order; fetches that take their time; clients that come and go. At rest every client
 //! holds what its own GET says, no version ever went back, and nobody has seen another's data.
 
+mod api;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{client, posts};
-use crate::support::upstream::{Heard, Reply, Upstream, json_reply, subject};
+use crate::support::upstream::Upstream;
 use crate::support::{Client, Control, TestServer};
+use api::{Shared, Table, answer};
 
 const ITEMS: u64 = 4;
 const CLIENTS: usize = 8;
@@ -40,89 +42,6 @@ impl Dice {
     async fn pause(&mut self, most: u64) {
         tokio::time::sleep(Duration::from_millis(self.below(most))).await;
     }
-}
-
-/// The API's table. `private`: each subject sees a canary of its own in every row.
-#[derive(Default)]
-struct Table {
-    rows: BTreeMap<u64, u64>,
-    version: u64,
-    private: bool,
-}
-
-impl Table {
-    fn write(&mut self, id: u64) -> Value {
-        self.version += 1;
-        let version = self.version;
-        self.rows.insert(id, version);
-        self.row(id, None).unwrap()
-    }
-
-    fn row(&self, id: u64, who: Option<&str>) -> Option<Value> {
-        let version = self.rows.get(&id)?;
-        let canary = self.private.then_some(who).flatten();
-        let status = if version % 2 == 0 { "even" } else { "odd" };
-        Some(json!({"id": id, "version": version, "status": status, "canary": canary}))
-    }
-
-    /// What GET of `uri` answers.
-    fn read(&self, uri: &str, who: Option<&str>) -> Option<Value> {
-        if let Some(id) = uri.strip_prefix("/posts/") {
-            return self.row(id.parse().ok()?, who);
-        }
-        let wanted = uri.split_once("status=").map(|(_, status)| status);
-        let rows = self.rows.keys().filter_map(|id| self.row(*id, who));
-        Some(
-            rows.filter(|row| wanted.is_none_or(|wanted| row["status"] == wanted))
-                .collect(),
-        )
-    }
-}
-
-type Shared = Arc<Mutex<Table>>;
-
-/// Answers as the table is at some moment between the question and the answer.
-async fn answer(table: Shared, dice: Arc<Mutex<Dice>>, heard: Heard) -> Option<Reply> {
-    let (mut before, roll) = {
-        let mut dice = dice.lock().unwrap();
-        let roll = dice.below(40);
-        (dice.clone(), roll)
-    };
-    before.pause(8).await;
-    let cut = roll == 1;
-    if heard.method == Method::GET && roll < 2 {
-        return (!cut).then(|| json_reply(503, &Value::Null));
-    }
-    let who = subject(&heard.headers);
-    let reply = {
-        let mut table = table.lock().unwrap();
-        let id: Option<u64> = heard
-            .path
-            .strip_prefix("/posts/")
-            .and_then(|id| id.parse().ok());
-        match (heard.method, id) {
-            (Method::GET, _) => match table.read(&heard.path, who.as_deref()) {
-                Some(body) => json_reply(200, &body),
-                None => json_reply(404, &Value::Null),
-            },
-            (Method::POST, _) => {
-                let id = table.version + 100;
-                table.write(id);
-                json_reply(201, &table.row(id, who.as_deref()).unwrap())
-            }
-            (Method::PATCH, Some(id)) if table.rows.contains_key(&id) => {
-                table.write(id);
-                json_reply(200, &table.row(id, who.as_deref()).unwrap())
-            }
-            (Method::DELETE, Some(id)) if table.rows.remove(&id).is_some() => {
-                json_reply(204, &Value::Null)
-            }
-            _ => json_reply(404, &Value::Null),
-        }
-    };
-    before.pause(8).await;
-    // What was written stays written, but nobody is told.
-    (!cut).then_some(reply)
 }
 
 /// What a client holds of one uri, from its replies and pushes alone.
@@ -305,10 +224,7 @@ async fn inside(server: Arc<TestServer>, who: &str, mut dice: Dice) {
 }
 
 async fn converges(more: &str, private: bool, seed: u64) {
-    let table: Shared = Arc::new(Mutex::new(Table {
-        private,
-        ..Table::default()
-    }));
+    let table: Shared = Arc::new(Mutex::new(Table::of(private)));
     for id in 1..=ITEMS {
         table.lock().unwrap().write(id);
     }
