@@ -13,6 +13,12 @@ use crate::server::Addresses;
 /// How long the token of `--dev` is valid.
 const TOKEN_TTL: Duration = Duration::from_secs(24 * 3_600);
 
+/// This program as it was called: `cargo run` puts it on no path.
+fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_else(|| "pogo".into());
+    called.to_string_lossy().into_owned()
+}
+
 pub(super) fn show(config: &Config, at: &Addresses, out: &mut Output) -> Result<(), CliError> {
     let secure = |tls: bool| if tls { "s" } else { "" };
     let edge = format!("ws{}://{}", secure(config.edge.tls.is_some()), at.edge);
@@ -62,8 +68,9 @@ pub(super) fn show(config: &Config, at: &Addresses, out: &mut Output) -> Result<
          ws.onmessage = ({{ data }}) => console.log(data);\n\
          ws.onopen = () => ws.send('{{\"id\":1,\"event\":\"channel:subscribe\",\"channel\":\"news\"}}');\n\
          \n  Then publish from another terminal:\n\n\
-         {}pogo publish --server {control} news hello '{{\"text\":\"Hi\"}}'\n",
-        key.map_or_else(String::new, |key| format!("POGO_KEY={key} "))
+         {}{} publish --server {control} news hello '{{\"text\":\"Hi\"}}'\n",
+        key.map_or_else(String::new, |key| format!("POGO_KEY={key} ")),
+        program()
     );
     out.record(&text, &value)
 }

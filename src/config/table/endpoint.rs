@@ -88,7 +88,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "endpoint[].upstream.retries",
         Kind::Count { min: 0, max: 5 },
         Some("1"),
-        "How often a read is tried again; a write only with an idempotency key",
+        "How often a read is tried again; a write is made once",
     ),
     key(
         "endpoint[].upstream.breaker.requests",

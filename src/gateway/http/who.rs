@@ -42,13 +42,13 @@ impl Http {
             (line, _) => line,
         };
         if let Some(line) = line {
-            let token = bearer(line);
-            let granted = match token {
+            let granted = match bearer(line) {
                 Some(token) if is_open => self.check(token).await.ok(),
                 Some(token) => Some(self.grant(token, visitor).await?),
                 None => None,
             };
             let own = (is_open && granted.is_none()).then(|| line.clone());
+            self.may_ask(endpoint, granted.as_ref())?;
             return Ok(self.known(granted, own, visitor));
         }
         let cookie = self.cookie.as_deref().filter(|_| visitor.with_cookies);
@@ -59,14 +59,20 @@ impl Http {
             (None, _) => None,
         };
         let by_cookie = granted.is_some();
-        let required = self.gateway().shared.settings.load().auth_required;
-        if granted.is_none() && required && endpoint.access != AccessRule::Public {
-            return Err(unauthenticated("Send a token."));
-        }
+        self.may_ask(endpoint, granted.as_ref())?;
         Ok(Who {
             by_cookie,
             ..self.known(granted, None, visitor)
         })
+    }
+
+    /// Refuses whoever shows no token where one is needed, whatever else he shows.
+    fn may_ask(&self, endpoint: &Endpoint, grant: Option<&Grant>) -> Result<(), Failure> {
+        let required = self.gateway().shared.settings.load().auth_required;
+        if grant.is_none() && required && endpoint.access != AccessRule::Public {
+            return Err(unauthenticated("Send a token."));
+        }
+        Ok(())
     }
 
     #[allow(clippy::unused_self, reason = "it reads as what it is")]

@@ -43,6 +43,28 @@ async fn a_token_is_checked_and_an_answer_is_its_subjects() {
 }
 
 #[tokio::test]
+async fn what_is_no_bearer_token_is_no_token() {
+    let site = Site::new(|posts| {
+        posts.audience = Audience::User;
+        posts.access = AccessRule::Upstream;
+    })
+    .await;
+    for line in [
+        "Basic YWRhOjE=",
+        "Bearer",
+        "Digest x",
+        token("ada").as_str(),
+    ] {
+        for verb in ["GET", "DELETE"] {
+            let request = format!("{verb} /posts/1\nauthorization: {line}");
+            let got = site.ask(&request, "").await;
+            assert_eq!((got.status, &*got.code()), (401, "unauthenticated"));
+        }
+    }
+    assert!(site.rig.upstream.seen().is_empty());
+}
+
+#[tokio::test]
 async fn a_cookie_counts_from_trusted_pages_only_and_stays_private() {
     let site = Site::new(|posts| {
         posts.audience = Audience::User;
