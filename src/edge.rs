@@ -74,6 +74,10 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// From the end of such a request's head to the end of its body.
     pub body_deadline: Duration,
+    /// Connections of plain HTTP that carry one request after another, on this node.
+    pub max_http_connections: usize,
+    /// How long nothing may move on one of them while it is the client's turn.
+    pub http_idle: Duration,
     /// Handshakes in flight; further connections wait in the kernel's backlog.
     pub max_handshakes: usize,
     /// Most sessions on this node; `None`: no bound but the system's.
@@ -121,6 +125,8 @@ impl Default for Config {
             header_deadline: Duration::from_secs(5),
             max_body_bytes: 262_144,
             body_deadline: Duration::from_secs(5),
+            max_http_connections: 10_000,
+            http_idle: Duration::from_secs(15),
             max_handshakes: 256,
             max_sessions: None,
             unsent_bytes: 65_536,

@@ -4,6 +4,8 @@
 
 mod connect;
 mod guard;
+mod link;
 
 pub use connect::{ConnectError, Connector, is_blocked, is_unconnected, tls};
 pub use guard::{Guard, Reach};
+pub use link::{Link, serves_again};

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Front;
 use super::fallback::Watch;
-use super::flow::{Flow, Place, STALL};
+use super::flow::{Flow, Place};
 use super::proxy_protocol::{self, Step};
 use super::spare::Spare;
 use crate::clock::Now;
@@ -134,7 +134,7 @@ impl Front {
         }
         tokio::time::sleep(ANSWER_DEADLINE).await;
         if progress.flow.has_place() {
-            return progress.flow.stalled(STALL).await;
+            return progress.flow.stalled(self.config.http_idle).await;
         }
         if progress.is_receiving() {
             while progress.is_receiving() {

@@ -19,11 +19,6 @@ use super::http1::Detach;
 use super::stream::{BoxError, StreamBody};
 use crate::limits::ConnectionPermit;
 
-/// Most connections of this kind on a node.
-pub(super) const MOST: usize = 10_000;
-/// How long nothing may move while it is the client's turn.
-pub(super) const STALL: Duration = Duration::from_secs(15);
-
 /// What moves on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Flow {

@@ -19,7 +19,6 @@ use tokio::sync::Semaphore;
 
 use super::accept::Progress;
 use super::fallback::{self, Fallback, Receiving};
-use super::flow;
 use super::handshake::{self, Token};
 use super::response::{self, Answer, Refusal};
 use super::tls::{TlsError, TlsReloader};
@@ -90,7 +89,10 @@ impl Front {
             .set_bound("handshakes", config.max_handshakes);
         let body = config.max_body_bytes;
         services.metrics.set_bound("edge.max_body_bytes", body);
-        services.metrics.set_bound("http_connections", flow::MOST);
+        let http = config.max_http_connections;
+        services
+            .metrics
+            .set_bound("edge.max_http_connections", http);
         for encoding in config.encodings.iter().chain([&Encoding::Pusher]) {
             let protocol = encoding.subprotocol();
             let _ = services
@@ -103,7 +105,7 @@ impl Front {
             tls: tls.map(Arc::new),
             origins: ArcSwap::from_pointee(config.allowed_origins.clone()),
             slots: Arc::new(Semaphore::new(config.max_handshakes)),
-            streams: Arc::new(Semaphore::new(flow::MOST)),
+            streams: Arc::new(Semaphore::new(http)),
             fallback: Fallback::new(config.fallback.clone(), &services.metrics),
             config,
             services,

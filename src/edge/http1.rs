@@ -79,7 +79,8 @@ impl Front {
         });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.config.header_deadline)
+            // It begins with the wait for a request. The first one's head has its own deadline.
+            .header_read_timeout(self.config.http_idle + self.config.header_deadline)
             .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)
             .serve_connection(

@@ -7,20 +7,25 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Uri, Version};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
 use super::accept::Progress;
 use super::flow::{Flow, Flowing, Place};
 use super::response::{self, Answer, Body, Refusal};
 use super::{Busy, Front, Page, Site, Visit};
 use crate::limits;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -61,6 +66,9 @@ impl Front {
             return Err(response::NOTHING);
         };
         let flow = progress.flow();
+        if !is_plain(&head) {
+            return Err(UNCLEAR);
+        }
         if !flow.has_place() {
             progress.stream(self.place(address)?);
         }
@@ -68,18 +76,32 @@ impl Front {
             address,
             page: Page::of(&head.headers, &self.origins()),
         };
-        let ends = head.version < Version::HTTP_11 || self.is_draining();
-        let body = body.map_err(Into::into).boxed_unsync();
+        let is_old = head.version < Version::HTTP_11;
+        let body = Coming::new(body);
+        let is_read = Arc::clone(&body.is_read);
+        let body = body.boxed_unsync();
         // Dropped with the request, whatever becomes of it.
         let turn = Turn::take(flow);
         let answered = site.answer(Request::from_parts(head, body), visit).await;
         drop(turn);
         let mut answer = answered.map(|body| Body::Stream(Flowing::new(body, Arc::clone(flow))));
-        if ends {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
-        }
+        // Where the next request would begin is known only behind a body that has been read.
+        let ends = is_old || self.is_draining() || !is_read.load(Ordering::Relaxed);
+        self.say_how_long(ends, answer.headers_mut());
         Ok(answer)
+    }
+
+    /// Tells the client for how long it may ask again on this connection: less than it lasts, so
+    /// that no request meets its end.
+    fn say_how_long(&self, ends: bool, headers: &mut HeaderMap) {
+        if ends {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            return;
+        }
+        let told = self.config.http_idle.as_secs() / 2;
+        if let Ok(told) = HeaderValue::try_from(format!("timeout={told}")) {
+            headers.insert(KEEP_ALIVE, told);
+        }
     }
 
     fn is_draining(&self) -> bool {
@@ -103,6 +125,66 @@ impl Front {
                 response::RETRY_OVERLOADED,
             )),
         }
+    }
+}
+
+const UNCLEAR: Refusal =
+    Refusal::bad("Send one `Host`, and no `Transfer-Encoding` but `chunked`, once.");
+
+/// Whether it is said once to whom the request goes and how its body comes (RFC 9112, 3.2 and 6.1),
+/// so that nobody in front may read it as another.
+fn is_plain(head: &Parts) -> bool {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let is_one_host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host
+            .to_str()
+            .is_ok_and(|host| !host.contains('@') && host.parse::<Authority>().is_ok()),
+        (None, _) => head.version < Version::HTTP_11,
+        _ => false,
+    };
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_known = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    is_one_host && is_known
+}
+
+/// A request's body, and whether all of it has been read.
+struct Coming {
+    body: Incoming,
+    is_read: Arc<AtomicBool>,
+}
+
+impl Coming {
+    fn new(body: Incoming) -> Self {
+        let is_read = Arc::new(AtomicBool::new(body.is_end_stream()));
+        Self { body, is_read }
+    }
+}
+
+impl hyper::body::Body for Coming {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.is_read.store(true, Ordering::Relaxed);
+        }
+        frame.map(|frame| frame.map(|part| part.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::ConfigBuilderExt;
-use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::Guard;
+use super::{Guard, Link};
 
 /// How many of a name's addresses are tried.
 const MOST_ADDRESSES: usize = 4;
@@ -101,13 +100,13 @@ impl Connector {
         }
     }
 
-    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+    async fn connect(self, uri: Uri) -> Result<Link, ConnectError> {
         let connecting = self.try_addresses(&uri);
         let late = |_| Err(ConnectError::Connect(io::ErrorKind::TimedOut.into()));
         timeout(self.timeout, connecting).await.unwrap_or_else(late)
     }
 
-    async fn try_addresses(&self, uri: &Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+    async fn try_addresses(&self, uri: &Uri) -> Result<Link, ConnectError> {
         let host = uri.host().ok_or(ConnectError::NoHost)?;
         let default = if uri.scheme_str() == Some("https") {
             443
@@ -123,7 +122,7 @@ impl Connector {
             match stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-                    return Ok(TokioIo::new(stream));
+                    return Ok(Link::new(stream));
                 }
                 Err(error) => failed = ConnectError::Connect(error),
             }
@@ -153,7 +152,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = Link;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 

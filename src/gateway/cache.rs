@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, PRAGMA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 pub use answer::{Ask, Body, BoxError, Content, Fetched, Got, How, clean};
 pub use entry::Entry;
@@ -39,6 +39,7 @@ use crate::resource::{Audience, CacheSettings, Endpoint};
 use counts::Counts;
 use flight::Flights;
 use marks::Marks;
+use policy::joined;
 use store::{Held, Store};
 
 /// The bounds of the cache.
@@ -51,6 +52,8 @@ pub struct Config {
     /// `gateway.max_waiting`: most fetches under way and callers that wait for one.
     pub max_waiting: usize,
 }
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// How the answers of an endpoint are kept; made once for each.
 #[derive(Debug)]
@@ -72,8 +75,7 @@ impl Rules {
     pub fn of(endpoint: &Endpoint) -> Self {
         let base = endpoint.upstream.bases.first();
         let authority = base.and_then(|base| base.authority());
-        let prefer = HeaderName::from_static("prefer");
-        let mut selecting = vec![ACCEPT, ACCEPT_LANGUAGE, prefer];
+        let mut selecting = vec![ACCEPT, ACCEPT_LANGUAGE, PREFER];
         selecting.extend(endpoint.upstream.forward.iter().cloned());
         Self {
             endpoint: endpoint.name.as_ref().into(),
@@ -91,7 +93,9 @@ pub(super) struct Key {
     endpoint: Arc<str>,
     uri: ChannelName,
     variant: Arc<str>,
-    accept: Option<HeaderValue>,
+    accept: Option<Box<[u8]>>,
+    /// Few APIs that follow it say so in `Vary`.
+    prefer: Option<Box<[u8]>>,
 }
 
 /// A question to the cache.
@@ -114,7 +118,8 @@ impl Lookup {
             endpoint: rules.endpoint.clone(),
             uri,
             variant,
-            accept: headers.get(ACCEPT).cloned(),
+            accept: joined(&headers, &ACCEPT),
+            prefer: joined(&headers, &PREFER),
         };
         Self {
             rules,

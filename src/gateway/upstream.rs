@@ -11,6 +11,7 @@ mod credentials;
 mod exchange;
 mod failed;
 mod headers;
+mod prepared;
 mod retry;
 mod slots;
 
@@ -35,12 +36,25 @@ use crate::metrics::Metrics;
 use crate::resource::{self, Caller, Endpoint};
 
 /// What all upstreams have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// `gateway.allow`: addresses that may be reached beside public and private ones.
     pub allow: Vec<IpNet>,
     /// Whether this machine may be (`--dev`).
     pub loopback: bool,
+    /// What a body that comes from a client may take beyond the upstream's own time
+    /// (`gateway.upload_time`).
+    pub upload_time: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            loopback: false,
+            upload_time: Duration::from_secs(60),
+        }
+    }
 }
 
 /// One request.

@@ -201,6 +201,16 @@ async fn nobody_smuggles_a_request_through() {
         "POST /posts HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\n{}{}{",
         "POST /posts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked, x\r\n\r\n0\r\n\r\n",
         "POST /posts HTTP/1.1\r\nhost: x\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+        "POST /posts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST /posts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\
+         transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /posts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2;a\n{}\r\n0\r\n\r\n",
+        "POST /posts HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\
+         FFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n",
+        "GET /posts/1 HTTP/1.1\r\n\r\n",
+        "GET /posts/1 HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n",
+        "GET /posts/1 HTTP/1.1\r\nhost: a@b\r\n\r\n",
+        "GET /posts/1 HTTP/1.1\r\nhost: a/b\r\n\r\n",
         "GET /posts/1 HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n",
         "GET http://internal/posts/1/../2 HTTP/1.1\r\nhost: x\r\n\r\n",
         "GET //internal/posts/1 HTTP/1.1\r\nhost: x\r\n\r\n",

@@ -42,6 +42,8 @@ pub(super) fn edge(root: &Reader<'_>, dev: bool) -> edge::Config {
         header_deadline: section.span("header_deadline"),
         max_body_bytes: section.count("max_body_bytes"),
         body_deadline: section.span("body_deadline"),
+        max_http_connections: section.count("max_http_connections"),
+        http_idle: section.span("http_idle"),
         max_handshakes: section.count("max_handshakes"),
         max_sessions: section.count_if_set("max_sessions"),
         unsent_bytes: section.count("unsent_bytes"),

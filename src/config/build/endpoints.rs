@@ -18,6 +18,7 @@ pub(super) fn gateway(root: &Reader<'_>, dev: bool) -> gateway::Config {
         upstream: upstream::Config {
             allow: section.networks("allow"),
             loopback: dev,
+            upload_time: section.span("upload_time"),
         },
         max_waiting: section.count("max_waiting"),
         max_access: section.count("max_access"),

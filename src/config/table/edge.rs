@@ -161,6 +161,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         "From the head of such a request to the end of its body; then 408",
     ),
     setting(
+        "edge.max_http_connections",
+        MANY,
+        "10000",
+        "Connections of the gateway's plain HTTP, which carry one request after another; beyond \
+         them 503. They take no handshake's slot",
+    ),
+    setting(
+        "edge.http_idle",
+        Kind::Span {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(3_600),
+        },
+        "15s",
+        "How long nothing may move on such a connection while it is the client's turn; clients are \
+         told half of it (Keep-Alive)",
+    ),
+    setting(
         "edge.max_handshakes",
         MANY,
         "256",

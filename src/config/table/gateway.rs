@@ -116,6 +116,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Least time between two fetches of a bound query",
     ),
     setting(
+        "gateway.upload_time",
+        Kind::Span {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(3_600),
+        },
+        "60s",
+        "What a body over plain HTTP that is sent on as it comes may take, beyond the upstream's own \
+         time",
+    ),
+    setting(
         "gateway.max_endpoints",
         Kind::Count {
             min: 1,

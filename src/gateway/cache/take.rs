@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::Frame;
+use tokio::time::{Instant, timeout_at};
 
 use super::entry::Birth;
 use super::marks::Stamp;
@@ -22,6 +23,10 @@ use crate::resource::Failure;
 
 /// How long "uncacheable" is remembered.
 const PASS: Duration = Duration::from_secs(120);
+
+/// How long an answer may take to be whole; one that takes longer goes on as it comes, so that
+/// nobody waits for what never ends.
+const WHOLE: Duration = Duration::from_secs(10);
 
 /// When a fetch began.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +101,7 @@ impl Inner {
         if let Some(remember) = uncacheable {
             return Ok(self.leave(lookup, fetched, remember, times));
         }
-        match read(fetched.body, bound).await? {
+        match read(fetched.body, bound, WHOLE).await? {
             Read::Whole(body) => {
                 let birth = self.birth(lookup, trip, times);
                 let entry = Entry::new(birth, fetched.status, fetched.headers, body, terms);
@@ -172,14 +177,22 @@ fn is_too_long(fetched: &Fetched, bound: usize) -> bool {
     length.is_some_and(|length| length > bound as u64)
 }
 
-async fn read(body: Body, bound: usize) -> Result<Read, Failure> {
+async fn read(body: Body, bound: usize, within: Duration) -> Result<Read, Failure> {
     let mut body = match body {
         Body::Whole(bytes) if bytes.len() <= bound => return Ok(Read::Whole(bytes)),
         whole @ Body::Whole(_) => return Ok(Read::Longer(whole)),
         Body::Stream(body) => body,
     };
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let late = Instant::now() + within;
+    loop {
+        let Ok(next) = timeout_at(late, body.frame()).await else {
+            let body = following(whole.freeze(), body);
+            return Ok(Read::Longer(Body::Stream(body)));
+        };
+        let Some(frame) = next else {
+            return Ok(Read::Whole(whole.freeze()));
+        };
         let cut = |_| failure::bad_answer("the upstream's answer was cut off");
         let Ok(part) = frame.map_err(cut)?.into_data() else {
             continue;
@@ -190,11 +203,32 @@ async fn read(body: Body, bound: usize) -> Result<Read, Failure> {
             return Ok(Read::Longer(Body::Stream(body)));
         }
     }
-    Ok(Read::Whole(whole.freeze()))
 }
 
 /// What was read already, and what still comes.
 fn following(read: Bytes, rest: UnsyncBoxBody<Bytes, BoxError>) -> UnsyncBoxBody<Bytes, BoxError> {
     let first = stream::iter([Ok(Frame::data(read))]);
     StreamBody::new(first.chain(BodyStream::new(rest))).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_end_is_not_waited_for() {
+        let parts = stream::iter([Ok(Frame::data(Bytes::from_static(b"a")))]);
+        let never = stream::pending::<Result<Frame<Bytes>, BoxError>>();
+        let body = Body::Stream(StreamBody::new(parts.chain(never)).boxed_unsync());
+        let read = read(body, 1024, Duration::from_millis(20)).await.unwrap();
+        let Read::Longer(Body::Stream(mut body)) = read else {
+            panic!("it never ended");
+        };
+        let first = body.frame().await.unwrap().unwrap();
+        assert_eq!(
+            first.into_data().unwrap(),
+            "a",
+            "it begins at its beginning"
+        );
+    }
 }

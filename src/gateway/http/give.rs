@@ -136,9 +136,8 @@ fn say(headers: &mut HeaderMap, status: &str) {
     }
 }
 
-/// Keeps an answer that a cookie brought from whoever keeps answers in between: no cache knows
-/// whose it is.
+/// Keeps an answer that is one client's from other caches, and from his own when he is another.
 pub(super) fn keep_private(headers: &mut HeaderMap) {
-    headers.append(VARY, HeaderValue::from_static("Cookie"));
+    headers.append(VARY, HeaderValue::from_static("Authorization, Cookie"));
     headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
 }

@@ -58,7 +58,8 @@ impl Http {
             Ok(got) => give::answer(got, &head.headers),
             Err(failure) => refuse::of(&failure),
         };
-        if by_cookie {
+        // Whoever keeps answers in between does not know whose they are.
+        if by_cookie || resource.endpoint.audience != Audience::Shared {
             give::keep_private(answer.headers_mut());
         }
         answer

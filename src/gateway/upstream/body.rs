@@ -161,3 +161,56 @@ impl Body for UpstreamBody {
         self.incoming.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    /// A body of three bytes whose parts may be `pause` late, and where they are written.
+    async fn coming(pause: Duration) -> (UpstreamBody, DuplexStream) {
+        let (client, mut server) = tokio::io::duplex(4096);
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(client));
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let answering = sender.send_request(http::Request::new(Empty::<Bytes>::new()));
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+        let (answer, ()) = tokio::join!(answering, async {
+            server.read_u8().await.unwrap();
+            server.write_all(head).await.unwrap();
+        });
+        (
+            UpstreamBody::new(answer.unwrap().into_body(), pause),
+            server,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_take_longer_than_any_of_its_parts_and_its_reader_too() {
+        let (mut body, mut server) = coming(Duration::from_secs(600)).await;
+        for _ in 0..3 {
+            assert!(body.late.is_none(), "nobody asks");
+            let mut asked = Box::pin(body.frame());
+            let asking = std::future::poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx)));
+            assert!(asking.await.is_pending());
+            drop(asked);
+            assert!(body.late.is_some());
+            server.write_all(b"x").await.unwrap();
+            assert!(body.frame().await.unwrap().is_ok());
+        }
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_late_ends_a_stream() {
+        let (body, _server) = coming(Duration::from_millis(50)).await;
+        let read = body.collect().await;
+        assert!(
+            matches!(read, Err(UpstreamError::Timeout { sent: true })),
+            "{read:?}"
+        );
+    }
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use futures_util::future::Either;
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -14,17 +15,17 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::balance::{Bases, Choice};
-use super::body::{Sent, UpstreamBody, watched, whole};
+use super::body::{Sent, UpstreamBody};
 use super::breaker::{Breaker, Leave, Stand};
 use super::headers;
+use super::prepared::Prepared;
 use super::retry::{self, Budget};
 use super::slots::{Slot, Slots};
 use super::{Asked, BadAnswer, Config, RequestBody, Unasked, UpstreamError, failed};
-use crate::egress::{Connector, Guard, Reach};
+use crate::egress::{self, Connector, Guard, Reach};
 use crate::metrics::{EndpointLabel, EndpointLabels, Gateway};
 use crate::resource;
 
@@ -33,8 +34,6 @@ use crate::resource;
 const IDLE: Duration = Duration::from_secs(4);
 /// Connections of one base that may wait so.
 const MOST_IDLE: usize = 64;
-/// What a client who sends slowly has, beyond the upstream's own time.
-const UPLOAD: Duration = Duration::from_secs(60);
 
 /// A client whose connections are one upstream's alone: what one may reach is not another's.
 pub(super) type HttpClient = Client<HttpsConnector<Connector>, Sent>;
@@ -49,6 +48,9 @@ pub(super) struct Upstream {
     slots: Slots,
     budget: Budget,
     metrics: Gateway,
+    upload_time: Duration,
+    /// For a read whose connection was closed under it: each request has a connection of its own.
+    fresh: HttpClient,
 }
 
 /// The head of an answer, its body to come.
@@ -73,13 +75,17 @@ impl Trial {
     }
 }
 
-/// What can be sent, more than once where its body is there.
-struct Prepared {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: RequestBody,
-    idempotent: bool,
+/// Why there was no answer to one request.
+struct Ended {
+    why: UpstreamError,
+    /// Its connection had served others, and was closed before an answer.
+    stale: bool,
+}
+
+impl From<UpstreamError> for Ended {
+    fn from(why: UpstreamError) -> Self {
+        Self { why, stale: false }
+    }
 }
 
 impl Upstream {
@@ -101,20 +107,24 @@ impl Upstream {
             .https_or_http()
             .enable_http1()
             .wrap_connector(Connector::new(guard, settings.connect_timeout));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(MOST_IDLE)
-            .http1_max_headers(100)
-            .build(connector);
+        let client = |idle| {
+            Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE)
+                .pool_timer(TokioTimer::new())
+                .pool_max_idle_per_host(idle)
+                .http1_max_headers(100)
+                .build(connector.clone())
+        };
         Self {
             settings: settings.clone(),
             name: name.to_owned(),
-            bases: Bases::new(&settings.bases, &client),
+            bases: Bases::new(&settings.bases, &client(MOST_IDLE)),
             breaker: Breaker::new(settings.breaker),
             slots: Slots::new(settings.concurrency),
             budget: Budget::new(),
             metrics,
+            upload_time: config.upload_time,
+            fresh: client(0),
         }
     }
 
@@ -178,7 +188,7 @@ impl Upstream {
         };
         let mut deadline = began + self.settings.timeout;
         if is_upload {
-            deadline += UPLOAD;
+            deadline += self.upload_time;
         }
         let mut prepared = Prepared::new(asked, &self.settings.forward);
         self.budget.earn();
@@ -235,7 +245,13 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let began = Instant::now();
-        let outcome = self.exchange(choice, prepared, deadline).await;
+        let mut outcome = self.exchange(choice, prepared, deadline, false).await;
+        // An idle connection may be closed while a request is on its way: that says nothing of the
+        // upstream. What nobody had of a request the client below has made again by itself.
+        if matches!(&outcome, Err(Ended { stale: true, .. })) && prepared.only_reads() {
+            outcome = self.exchange(choice, prepared, deadline, true).await;
+        }
+        let outcome = outcome.map_err(|ended| ended.why);
         match &outcome {
             Ok(response) => self.count(response.status().as_str()),
             Err(error) => self.count(error.label()),
@@ -247,12 +263,14 @@ impl Upstream {
         outcome
     }
 
+    /// `fresh`: on a connection that has served nobody yet.
     async fn exchange(
         &self,
         choice: &Choice,
         prepared: &mut Prepared,
         deadline: Instant,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+        fresh: bool,
+    ) -> Result<Response<Incoming>, Ended> {
         let uri = whole_uri(choice.uri(), &prepared.path)
             .ok_or_else(|| failed::unsent(BadAnswer::Request))?;
         let (body, sent) = prepared.take_body();
@@ -261,7 +279,11 @@ impl Upstream {
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = prepared.headers.clone();
         let connected = capture_connection(&mut request);
-        let mut answering = pin!(choice.send(request));
+        let mut answering = pin!(if fresh {
+            Either::Left(self.fresh.request(request))
+        } else {
+            Either::Right(choice.send(request))
+        });
         let answer = timeout_at(deadline, async {
             // The upstream's own time begins when it has the request.
             if let Some(sent) = sent {
@@ -274,12 +296,18 @@ impl Upstream {
             timeout_at(late, &mut answering).await
         })
         .await;
-        let is_sent = || connected.connection_metadata().is_some();
+        let (is_sent, served_before) = match &*connected.connection_metadata() {
+            Some(connection) => (true, egress::serves_again(connection)),
+            None => (false, false),
+        };
         let answer = answer.and_then(|within| within);
-        let answer = answer.map_err(|_| UpstreamError::Timeout { sent: is_sent() })?;
-        let mut response = answer.map_err(|error| failed::of_client(&error, is_sent()))?;
+        let answer = answer.map_err(|_| UpstreamError::Timeout { sent: is_sent })?;
+        let mut response = answer.map_err(|error| Ended {
+            stale: served_before && failed::is_closed(&error),
+            why: failed::of_client(&error, is_sent),
+        })?;
         if response.status().is_informational() || headers::has_two_lengths(response.headers()) {
-            return Err(failed::bad(BadAnswer::Http));
+            return Err(failed::bad(BadAnswer::Http).into());
         }
         headers::clean_answer(response.headers_mut(), &uri, &self.settings.bases);
         Ok(response)
@@ -340,32 +368,6 @@ impl Upstream {
         self.metrics.ejected.get_or_create(&label).set(ejected);
         let waiting = number(self.slots.waiting());
         self.metrics.queue.get_or_create(&label).set(waiting);
-    }
-}
-
-impl Prepared {
-    fn new(asked: Asked, forward: &[HeaderName]) -> Self {
-        Self {
-            headers: headers::of_request(&asked, forward),
-            idempotent: asked.idempotent || matches!(asked.method, Method::GET | Method::HEAD),
-            method: asked.method,
-            path: asked.path,
-            body: asked.body,
-        }
-    }
-
-    /// The body for this attempt; where it comes from a client, what says that it has been sent.
-    fn take_body(&mut self) -> (Sent, Option<oneshot::Receiver<()>>) {
-        match &mut self.body {
-            RequestBody::Whole(bytes) => (whole(bytes.clone()), None),
-            RequestBody::Stream(_) => match std::mem::take(&mut self.body) {
-                RequestBody::Stream(body) => {
-                    let (body, sent) = watched(body);
-                    (body, Some(sent))
-                }
-                RequestBody::Whole(bytes) => (whole(bytes), None),
-            },
-        }
     }
 }
 

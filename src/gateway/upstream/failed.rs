@@ -30,6 +30,12 @@ pub(super) fn of_client(error: &legacy::Error, sent: bool) -> UpstreamError {
     }
 }
 
+/// Whether the connection was closed, and not a byte of it was wrong.
+pub(super) fn is_closed(error: &legacy::Error) -> bool {
+    let hyper: Option<&hyper::Error> = error.source().and_then(|source| source.downcast_ref());
+    !error.is_connect() && hyper.is_some_and(|hyper| !hyper.is_parse() && !hyper.is_user())
+}
+
 /// Whether it tells against the upstream.
 pub(super) fn is_ill(error: &UpstreamError) -> bool {
     match error {

@@ -4,7 +4,6 @@
 //     node suite.mjs <folder of http-cache-tests> <base url of the cache>
 
 import fs from 'node:fs'
-import http from 'node:http'
 import path from 'node:path'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
@@ -31,9 +30,8 @@ function word (result) {
 
 // Who may read an answer depends on Origin (CORS), and Pogo says so in Vary, which the tests compare
 // with what their server sent, letter by letter: that one name is taken off again.
-const agent = new http.Agent({ keepAlive: false })
 async function fetched (url, init) {
-  const response = await fetch(url, { ...init, agent })
+  const response = await fetch(url, init)
   const names = (response.headers.get('vary') ?? '').split(/, */)
   if (names.pop() === 'Origin') {
     if (names.length > 0) response.headers.set('vary', names.join(', '))

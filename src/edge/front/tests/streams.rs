@@ -70,6 +70,60 @@ async fn a_connection_carries_one_request_after_another() {
 }
 
 #[tokio::test]
+async fn a_connection_waits_for_its_next_request_longer_than_for_a_head() {
+    let edge = Edge::start(Config {
+        header_deadline: Duration::from_millis(100),
+        http_idle: Duration::from_secs(20),
+        ..Config::default()
+    })
+    .await;
+    let mut stream = edge.connect().await;
+    let request = "GET /stream/a HTTP/1.1\r\nHost: server.test\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = until(&mut stream, "127.0.0.1 Unknown").await;
+    assert_eq!(header(&answer, "keep-alive"), Some("timeout=10"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    until(&mut stream, "127.0.0.1 Unknown").await;
+}
+
+#[tokio::test]
+async fn who_is_silent_for_too_long_is_cut() {
+    let edge = Edge::start(Config {
+        header_deadline: Duration::from_millis(100),
+        http_idle: Duration::from_millis(300),
+        ..Config::default()
+    })
+    .await;
+    let mut stream = edge.connect().await;
+    let request = "GET /stream/a HTTP/1.1\r\nHost: server.test\r\n\r\nGET /str";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    until(&mut stream, "127.0.0.1 Unknown").await;
+    let rest = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+    assert!(rest.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_read_ends_the_connection_and_the_answer_says_so() {
+    let edge = Edge::start(Config::default()).await;
+    for (body, close) in [
+        ("Content-Length: 0\r\n\r\n", false),
+        ("Content-Length: 9\r\n\r\n123456789", true),
+    ] {
+        let mut stream = edge.connect().await;
+        let request = format!("GET /stream/a HTTP/1.1\r\nHost: server.test\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = until(&mut stream, "127.0.0.1 Unknown").await;
+        assert_eq!(
+            header(&answer, "connection"),
+            close.then_some("close"),
+            "{body}"
+        );
+        assert_eq!(header(&answer, "keep-alive").is_none(), close);
+    }
+}
+
+#[tokio::test]
 async fn a_body_is_answered_before_it_has_ended() {
     let edge = Edge::start(Config {
         body_deadline: Duration::from_millis(1),

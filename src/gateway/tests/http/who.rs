@@ -24,6 +24,8 @@ async fn a_token_is_checked_and_an_answer_is_its_subjects() {
         };
         let (got, ()) = tokio::join!(site.ask(&request, ""), asked);
         assert_eq!(got.body, canary);
+        let mut lines = got.headers.get_all("cache-control").iter();
+        assert!(lines.any(|line| line == "private"), "{got:?}");
         let again = site.ask(&request, "").await;
         assert_eq!(again.body, canary);
         assert!(again.header("cache-status").unwrap().contains("hit"));
@@ -86,7 +88,24 @@ async fn a_cookie_counts_from_trusted_pages_only_and_stays_private() {
     let mut lines = got.headers.get_all("cache-control").iter();
     assert!(lines.any(|line| line == "private"), "{got:?}");
     let mut lines = got.headers.get_all("vary").iter();
-    assert!(lines.any(|line| line == "Cookie"), "{got:?}");
+    assert!(lines.any(|line| line == "Authorization, Cookie"), "{got:?}");
+}
+
+#[tokio::test]
+async fn what_one_client_prefers_or_accepts_is_not_what_another_gets() {
+    let site = Site::new(|posts| posts.audience = Audience::Shared).await;
+    for (headers, canary) in [
+        ("prefer: count=exact", "counted"),
+        ("accept: application/json\naccept: text/html", "<html>"),
+        ("accept: application/json", "1"),
+    ] {
+        let request = format!("GET /posts/1\n{headers}");
+        let got = site.told(&request, 200, FRESH, canary).await;
+        assert_eq!(got.body, canary);
+        let again = site.ask(&request, "").await;
+        assert_eq!(again.body, canary, "kept for those who ask the same");
+    }
+    assert_eq!(site.ask("GET /posts/1", "").await.body, "1");
 }
 
 #[tokio::test]

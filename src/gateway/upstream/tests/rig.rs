@@ -1,5 +1,6 @@
 //! A server of bytes, and an endpoint in front of it.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::gateway::upstream::{Asked, Config, RequestBody, UpstreamError, Upstreams};
 use crate::metrics::Metrics;
@@ -25,6 +26,28 @@ pub(super) enum Reply {
     Slowly(Vec<String>, Duration),
     /// Says nothing.
     Nothing,
+}
+
+/// An address where nobody listens, and nobody else will: it stays taken.
+pub(super) struct Nobody {
+    _taken: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Nobody {
+    pub(super) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        Self {
+            _taken: socket,
+            address,
+        }
+    }
+
+    pub(super) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 /// A server, and what it has seen.
