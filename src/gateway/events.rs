@@ -97,6 +97,8 @@ pub(super) fn publications(routes: &Routes, happened: Happened<'_>) -> Vec<NewPu
         return vec![on(own, None, &publication, change)];
     }
     let version = version.or_else(|| version::of(&endpoint.version, None, body));
+    // What a `delete` was answered with is what was there before.
+    let version = version.filter(|_| &*publication.event != "delete");
     let change = Change { version, ..change };
     let mut all = match resource.kind {
         ResourceKind::Item => {

@@ -8,5 +8,6 @@ mod http;
 mod reads;
 mod rechecks;
 mod rig;
+mod told;
 mod upstream;
 mod writes;

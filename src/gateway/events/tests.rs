@@ -74,8 +74,8 @@ fn an_item_brings_its_collection_and_what_it_affects() {
     assert_eq!(
         told(&routes, "/posts/1", "delete", POST),
         [
-            "/posts/1 delete - 7 null",
-            "/posts delete /posts/1 7 null",
+            "/posts/1 delete - - null",
+            "/posts delete /posts/1 - null",
             "/users/ada/posts update - - null",
         ]
     );

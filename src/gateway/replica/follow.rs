@@ -61,8 +61,9 @@ impl Replica {
         let change = event.change.as_deref();
         let version = change.and_then(|change| change.version);
         let known = self.state.as_ref().and_then(|state| state.version);
+        let deletes = &*event.name == "delete";
         let beyond = match (version, known) {
-            (Some(version), Some(known)) if version <= known => {
+            (Some(version), Some(known)) if version <= known && !deletes => {
                 self.take_known(None, event);
                 return true;
             }
@@ -79,7 +80,7 @@ impl Replica {
             return false;
         }
         let touch = Touch::of(change);
-        if &*event.name == "delete" {
+        if deletes {
             if self.flight.is_some() {
                 return false;
             }
@@ -123,7 +124,7 @@ impl Replica {
             Some(item) => Some(state.items.as_ref()?.get(item)?.text.clone()),
             None => state.body.clone(),
         });
-        let Some(data) = data.filter(|_| &*event.name != "delete") else {
+        let Some(data) = data else {
             return;
         };
         let news = News {
@@ -150,15 +151,15 @@ impl Replica {
             return false;
         };
         let known = items.get(item).map(|element| element.version);
+        let deletes = &*event.name == "delete";
         let beyond = match (change.version, known) {
-            (Some(version), Some(Some(known))) if version <= known => {
+            (Some(version), Some(Some(known))) if version <= known && !deletes => {
                 self.take_known(change.item.as_ref(), event);
                 return true;
             }
             (Some(_), Some(Some(_))) => true,
             _ => false,
         };
-        let deletes = &*event.name == "delete";
         // An unknown item may be new, or may have been deleted before this late event.
         let ordered = settings.ordered && (known.is_some() || &*event.name == "create");
         if !trusted || !(beyond || ordered) || !(deletes || has_data(&event.data)) {

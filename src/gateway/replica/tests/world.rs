@@ -218,7 +218,7 @@ impl World {
         };
         let change = Change {
             item: self.kind.collection.then(|| name(&format!("/posts/{id}"))),
-            version: self.kind.versioned.then_some(number),
+            version: (self.kind.versioned && !delete).then_some(number),
             writer,
             re: None,
         };
