@@ -34,14 +34,15 @@ pub(super) fn is_change(event: &str) -> bool {
 pub(super) struct Happened<'a> {
     /// To this one.
     pub(super) resource: &'a Resource,
-    /// Of a collection: to this item of it, where that is known beside the body.
+    /// Of a collection: to this item of it, where that is known.
     pub(super) item: Option<ChannelName>,
     /// Everything that is to be the same in all that is published: name, ttl, who is left out, who
     /// wrote; and the data, `null` where it is not the resource's state.
     pub(super) publication: NewPublication,
-    /// What was written or answered, for what is looked up in it.
+    /// What was answered, or else sent: for what `affects` looks up in it, and nothing else. What
+    /// a client sends is not what there is now.
     pub(super) body: Option<&'a Value>,
-    /// The version that it has now, if its data does not say.
+    /// The version that it has now, where that is known.
     pub(super) version: Option<u64>,
 }
 
@@ -62,12 +63,14 @@ pub(super) fn of_publisher(
     let body = is_change(&publication.event)
         .then(|| serde_json::from_slice::<Value>(&publication.data).ok())
         .flatten();
+    let collection = resource.kind == ResourceKind::Collection;
+    let item = body.as_ref().filter(|_| collection);
     let happened = Happened {
         resource: &resource,
-        item: None,
+        item: item.and_then(|body| item_in(&resource, body)),
         publication: publication.clone(),
         body: body.as_ref(),
-        version: None,
+        version: version::of(&resource.endpoint.version, None, body.as_ref()),
     };
     Ok(Some(publications(routes, happened)))
 }
@@ -96,7 +99,6 @@ pub(super) fn publications(routes: &Routes, happened: Happened<'_>) -> Vec<NewPu
     if !is_change(&publication.event) {
         return vec![on(own, None, &publication, change)];
     }
-    let version = version.or_else(|| version::of(&endpoint.version, None, body));
     // What a `delete` was answered with is what was there before.
     let version = version.filter(|_| &*publication.event != "delete");
     let change = Change { version, ..change };
@@ -107,7 +109,6 @@ pub(super) fn publications(routes: &Routes, happened: Happened<'_>) -> Vec<NewPu
             of_item((own, collection), &publication, change)
         }
         ResourceKind::Collection => {
-            let item = item.or_else(|| item_in(resource, body));
             let item = item.filter(|uri| is_alike(routes, resource, uri));
             of_collection((own, item), &publication, change)
         }
@@ -148,8 +149,8 @@ fn of_collection(
 }
 
 /// The item of a collection that `body` is about.
-fn item_in(resource: &Resource, body: Option<&Value>) -> Option<ChannelName> {
-    resource.item(&id_in(&resource.endpoint, body?)?)
+fn item_in(resource: &Resource, body: &Value) -> Option<ChannelName> {
+    resource.item(&id_in(&resource.endpoint, body)?)
 }
 
 /// The id in a body, as it stands in a uri.

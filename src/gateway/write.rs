@@ -32,7 +32,7 @@ struct Written {
     headers: HeaderMap,
     /// The answer as JSON text, empty where there is none; none: it is nothing for a session.
     json: Option<Bytes>,
-    /// The answer, or else what was sent.
+    /// The answer, or else what was sent: for `affects`.
     body: Option<Value>,
     version: Option<u64>,
 }
