@@ -83,6 +83,8 @@ pub struct Change {
     pub version: Option<u64>,
     /// Who wrote, where it was a session.
     pub writer: Option<Writer>,
+    /// It is told to whoever is there, and kept for nobody who comes later.
+    pub unkept: bool,
     /// In the writer's own copy: the id of the command, JSON text.
     pub re: Option<Bytes>,
 }

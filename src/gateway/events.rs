@@ -195,7 +195,11 @@ fn on(
 ) -> NewPublication {
     NewPublication {
         channel,
-        change: Some(Arc::new(Change { item, ..change })),
+        change: Some(Arc::new(Change {
+            item,
+            unkept: publication.skip_history,
+            ..change
+        })),
         ..publication.clone()
     }
 }

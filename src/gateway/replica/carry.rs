@@ -109,6 +109,7 @@ impl Carrier<'_> {
             position,
             re,
             time,
+            expires,
         } = push;
         let (sequence, epoch) = match position {
             Some(position) => (position.offset, Some(position.epoch)),
@@ -130,7 +131,7 @@ impl Carrier<'_> {
             epoch,
             time,
             accepted: Instant::now(),
-            expires: None,
+            expires,
             exclude: match &to {
                 To::All(except) => *except,
                 To::These(_) => None,
@@ -208,5 +209,6 @@ fn gap(to: Vec<Origin>, before: Option<&Position>, now: Moment) -> Push {
         position: None,
         re: None,
         time: now.unix_ms,
+        expires: None,
     }
 }

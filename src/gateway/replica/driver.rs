@@ -137,13 +137,7 @@ impl Replicas {
         if slots.is_empty() {
             return 0;
         }
-        let event = Event {
-            position: publication.position(),
-            name: publication.event,
-            data: publication.data,
-            time: publication.time,
-            change: publication.change,
-        };
+        let event = Event::of(publication);
         let mut admission = admission;
         let mut sessions = 0;
         for slot in slots {

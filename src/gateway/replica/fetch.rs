@@ -6,7 +6,7 @@ use super::core::{Flight, Join, Replica, failure};
 use super::pending::Pending;
 use super::state::{State, differences, elements};
 use super::tell::{News, Recovery};
-use super::words::{Fetched, Moment, Need, Output, Snapshot};
+use super::words::{Fetched, Moment, Need, Output, Snapshot, Terms};
 use crate::code::ErrorCode;
 use crate::resource::Failure;
 use crate::session_id::SessionId;
@@ -66,7 +66,7 @@ impl Replica {
         if ask.given.is_some() {
             return true;
         }
-        let restate = matches!(self.recovery(join), Some(Recovery::State));
+        let restate = matches!(self.recovery(join, now), Some(Recovery::State));
         let data = ask.data || restate;
         let Some(state) = &self.state else {
             return !self.absent && !data && !self.settings.collection;
@@ -252,6 +252,7 @@ impl Replica {
             item: None,
             show: Some(flight.covers),
             time: now.unix_ms,
+            terms: Terms::default(),
         };
         match touch {
             touch if changed => self.tell(news, &touch.unwrap_or_default(), now),
@@ -301,6 +302,7 @@ impl Replica {
                 item: Some(difference.item.clone()),
                 show,
                 time: now.unix_ms,
+                terms: Terms::default(),
             };
             self.tell(news, &touch, now);
         }
@@ -314,6 +316,7 @@ impl Replica {
                     item: Some(item.clone()),
                     show: None,
                     time: now.unix_ms,
+                    terms: Terms::default(),
                 };
                 self.tell_writers(news, &pending.touch(Some(item)));
             }

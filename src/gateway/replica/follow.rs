@@ -7,7 +7,7 @@ use super::core::Replica;
 use super::pending::{Pending, Touch};
 use super::state::Element;
 use super::tell::News;
-use super::words::{Event, Moment};
+use super::words::{Event, Moment, Terms};
 use crate::channel::ChannelName;
 use crate::publication::Change;
 
@@ -15,7 +15,10 @@ impl Replica {
     /// `create`, `update` or `delete`. `hole`: events before it were lost.
     pub(super) fn change(&mut self, event: &Event, hole: bool, now: Moment) {
         let change = event.change.as_deref();
-        let taken = if self.settings.collection {
+        // What is not to last is no state: that is fetched.
+        let taken = if event.terms() != Terms::default() {
+            false
+        } else if self.settings.collection {
             !hole && self.take_into_collection(event, now)
         } else {
             self.take_item(event, now)
@@ -109,6 +112,7 @@ impl Replica {
             item: None,
             show: Some(self.seen),
             time: event.time,
+            terms: event.terms(),
         };
         self.tell(news, &touch, now);
         true
@@ -133,6 +137,7 @@ impl Replica {
             item: item.cloned(),
             show: None,
             time: event.time,
+            terms: event.terms(),
         };
         self.tell_writers(news, &Touch::of(event.change.as_deref()));
     }
@@ -188,6 +193,7 @@ impl Replica {
             item: Some(item.clone()),
             show: Some(self.seen),
             time: event.time,
+            terms: event.terms(),
         };
         self.tell(news, &Touch::of(Some(change)), now);
         true
@@ -207,6 +213,7 @@ impl Replica {
             item: change.and_then(|change| change.item.clone()),
             show,
             time: event.time,
+            terms: event.terms(),
         };
         self.tell(news, &Touch::of(change), now);
     }

@@ -1,7 +1,7 @@
 //! The pushes of a replica that are kept, so that who was away for a while can have them.
 //!
 //! Invariant: what [`Ring::since`] returns is everything that was pushed after a client's last
-//! shown offset (or more, from before it), or nothing at all.
+//! shown offset (or more, from before it), but for what is over or not to be kept, or nothing at all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::words::Bounds;
+use super::words::{Bounds, Terms};
 use crate::channel::ChannelName;
 use crate::session_id::SessionId;
 
@@ -27,8 +27,16 @@ pub(super) struct Entry {
     /// Whether clients were shown it.
     pub(super) shown: bool,
     pub(super) time: u64,
+    pub(super) terms: Terms,
     /// Writers who did not want their own copy.
     pub(super) without: Vec<SessionId>,
+}
+
+impl Entry {
+    /// Whether who was not there may still have it.
+    fn lasts(&self, now: Instant) -> bool {
+        !self.terms.unkept && !self.terms.is_over(now)
+    }
 }
 
 /// The last pushes.
@@ -90,25 +98,30 @@ impl Ring {
     }
 
     /// What a client has missed whose last offset is `offset`; none: that is not known.
-    pub(super) fn since(&self, offset: u64) -> Option<impl Iterator<Item = &Entry>> {
+    pub(super) fn since(&self, offset: u64, now: Instant) -> Option<impl Iterator<Item = &Entry>> {
         let known = |(_, entry): &(Instant, Entry)| entry.shown && entry.offset <= offset;
         let from = match self.entries.iter().rposition(known) {
             Some(last) => last + 1,
             None if offset >= self.floor => 0,
             None => return None,
         };
-        Some(self.entries.iter().skip(from).map(|(_, entry)| entry))
+        let missed = self.entries.iter().skip(from).map(|(_, entry)| entry);
+        Some(missed.filter(move |entry| entry.lasts(now)))
     }
 
-    /// Everything from push number `number` on; none: some of it is gone.
-    pub(super) fn from(&self, number: u64) -> Option<impl Iterator<Item = &Entry>> {
+    /// Everything from push number `number` on, for who was there; none: some of it is gone.
+    pub(super) fn from(&self, number: u64, now: Instant) -> Option<impl Iterator<Item = &Entry>> {
         let skip = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        Some(self.entries.iter().skip(skip).map(|(_, entry)| entry))
+        let missed = self.entries.iter().skip(skip).map(|(_, entry)| entry);
+        Some(missed.filter(move |entry| !entry.terms.is_over(now)))
     }
 
-    /// The last `count`.
-    pub(super) fn last(&self, count: usize) -> impl Iterator<Item = &Entry> {
-        let skip = self.entries.len().saturating_sub(count);
-        self.entries.iter().skip(skip).map(|(_, entry)| entry)
+    /// The last `count`, oldest first.
+    pub(super) fn last(&self, count: usize, now: Instant) -> Vec<&Entry> {
+        let newest = self.entries.iter().rev().map(|(_, entry)| entry);
+        let lasting = newest.filter(|entry| entry.lasts(now));
+        let mut last: Vec<&Entry> = lasting.take(count).collect();
+        last.reverse();
+        last
     }
 }

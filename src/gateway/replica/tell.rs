@@ -3,7 +3,7 @@
 use super::core::{Join, Replica};
 use super::pending::{Own, Touch};
 use super::ring::Entry;
-use super::words::{Attach, Moment, Output, Push, To};
+use super::words::{Attach, Moment, Output, Push, Terms, To};
 use crate::channel::ChannelName;
 use crate::code::ErrorCode;
 use crate::publication::Position;
@@ -18,6 +18,7 @@ pub(super) struct News<'a> {
     /// The offset that it stands for, where it is the last to stand for it.
     pub(super) show: Option<u64>,
     pub(super) time: u64,
+    pub(super) terms: Terms,
 }
 
 /// What a client that comes back is given.
@@ -45,6 +46,7 @@ impl Replica {
             offset: news.show.unwrap_or(self.as_of),
             shown: show.is_some(),
             time: news.time,
+            terms: news.terms,
             without: own
                 .iter()
                 .filter(|(_, own)| *own == Own::Nothing)
@@ -79,6 +81,7 @@ impl Replica {
             offset: self.as_of,
             shown: false,
             time: news.time,
+            terms: news.terms,
             without: Vec::new(),
         };
         for (session, own) in touch.own() {
@@ -114,6 +117,7 @@ impl Replica {
             position,
             re,
             time: entry.time,
+            expires: entry.terms.expires,
         })));
     }
 
@@ -126,7 +130,7 @@ impl Replica {
         now: Moment,
     ) {
         self.ring.trim(&self.settings.bounds, now.at);
-        let Some(missed) = self.ring.from(number) else {
+        let Some(missed) = self.ring.from(number, now.at) else {
             let to = vec![origin];
             let why = "held";
             self.out.push(Output::Gap { to, before, why });
@@ -161,6 +165,7 @@ impl Replica {
                 item: None,
                 show: Some(self.as_of),
                 time,
+                terms: Terms::default(),
             };
             self.tell(news, touch, now);
         }
@@ -182,13 +187,13 @@ impl Replica {
         }
     }
 
-    pub(super) fn recovery(&self, join: &Join) -> Option<Recovery> {
+    pub(super) fn recovery(&self, join: &Join, now: Moment) -> Option<Recovery> {
         let since = join.attach.ask.recover.as_ref()?;
         if self.epoch.as_ref() != Some(&since.position.epoch) {
             // What was counted in another epoch says nothing.
             return Some(Recovery::No);
         }
-        if let Some(missed) = self.ring.since(since.position.offset) {
+        if let Some(missed) = self.ring.since(since.position.offset, now.at) {
             let old = since.session;
             let missed = missed
                 .filter(|entry| !old.is_some_and(|old| entry.without.contains(&old)))
@@ -204,7 +209,7 @@ impl Replica {
 
     /// Answers a join with what is known now.
     pub(super) fn answer(&mut self, join: Join, now: Moment) {
-        let recovery = self.recovery(&join);
+        let recovery = self.recovery(&join, now);
         let Attach {
             origin,
             call,
@@ -237,7 +242,8 @@ impl Replica {
             None => {}
         }
         if ask.rewind > 0 && ask.recover.is_none() {
-            success.publications = self.ring.last(ask.rewind).map(past).collect();
+            let last = self.ring.last(ask.rewind, now.at);
+            success.publications = last.into_iter().map(past).collect();
         }
         let one = self.subscribers.get_mut(&origin.session);
         let fresh = one.is_some_and(|one| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::channel::ChannelName;
-use crate::publication::{Change, Position};
+use crate::publication::{Change, Position, Publication, Writer};
 use crate::resource::{Answer, Caller, Failure, Origin, Since, Success};
 use crate::session_id::SessionId;
 
@@ -143,8 +143,59 @@ pub struct Event {
     pub position: Option<Position>,
     /// When it was published, Unix milliseconds.
     pub time: u64,
+    /// When it may reach nobody any more.
+    pub expires: Option<Instant>,
     /// What it says beside.
     pub change: Option<Arc<Change>>,
+}
+
+impl Event {
+    /// What has been published. Whom it excludes counts as a writer who wants no copy.
+    pub fn of(publication: Publication) -> Self {
+        let position = publication.position();
+        let mut change = publication.change;
+        if let Some(session) = publication.exclude {
+            let change = Arc::make_mut(change.get_or_insert_default());
+            change.writer.get_or_insert(Writer {
+                session,
+                call: 0,
+                re: None,
+                echo: false,
+            });
+        }
+        Self {
+            name: publication.event,
+            data: publication.data,
+            position,
+            time: publication.time,
+            expires: publication.expires,
+            change,
+        }
+    }
+
+    /// For how long it may be told.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            expires: self.expires,
+            unkept: self.change.as_deref().is_some_and(|change| change.unkept),
+        }
+    }
+}
+
+/// For how long something may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// To nobody any more from then on.
+    pub expires: Option<Instant>,
+    /// To nobody who is not there.
+    pub unkept: bool,
+}
+
+impl Terms {
+    /// Whether its time has passed.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
 }
 
 /// How fresh the answer to a fetch must be.
@@ -247,6 +298,8 @@ pub struct Push {
     pub re: Option<Bytes>,
     /// When it happened, Unix milliseconds.
     pub time: u64,
+    /// When it may reach nobody any more.
+    pub expires: Option<Instant>,
 }
 
 /// Who gets a push.

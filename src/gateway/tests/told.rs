@@ -1,7 +1,12 @@
 //! What everyone is told of writes and publications: no change is lost, and their terms are kept.
 
-use super::rig::{Client, How, Rig};
-use crate::resource::{Verb, VersionAt, WriteReturns};
+use std::time::Duration;
+
+use super::rig::{Client, How, Rig, name};
+use crate::node::NewPublication;
+use crate::publication::Form;
+use crate::resource::{Past, Since, Success, Verb, VersionAt, WriteReturns};
+use crate::session_id::SessionId;
 
 const JSON: &[&str] = &["content-type: application/json"];
 
@@ -72,4 +77,64 @@ async fn what_a_client_sends_as_a_version_is_none() {
         assert_eq!(rig.line(&ada).await, format!("{told} re"));
         assert_eq!(rig.line(&bob).await, told);
     }
+}
+
+fn note(ttl: Option<Duration>, exclude: Option<SessionId>, skip_history: bool) -> NewPublication {
+    NewPublication {
+        channel: name("/posts/1"),
+        event: "note".into(),
+        data: "1".to_owned().into(),
+        ttl,
+        exclude,
+        form: Form::Json,
+        user: None,
+        skip_history,
+        idempotency: None,
+        change: None,
+    }
+}
+
+/// What a newcomer gets of the past.
+async fn past(rig: &Rig) -> Vec<Past> {
+    let mut how = How::bound();
+    how.options.rewind = 10;
+    let call = rig.call(&rig.anonymous(), Verb::Bind, "/posts/1", how);
+    rig.answer(call).await.unwrap().publications
+}
+
+#[tokio::test]
+async fn who_is_excluded_is_not_told_nor_later() {
+    let rig = Rig::of_posts(|_| {}).await;
+    let (ada, bob) = two(&rig, Verb::Show, "/posts/1", "\"a\"").await;
+    let before = rig.position("/posts/1").await;
+    let publication = note(None, Some(ada.origin.session), false);
+    rig.node.publish(publication).await.unwrap();
+    assert_eq!(rig.line(&bob).await, "note /posts/1 1");
+    rig.silent(&ada).await;
+    let mut how = How::bound();
+    how.options.recover = Some(Since {
+        position: before,
+        session: Some(ada.origin.session),
+    });
+    let call = rig.call(&rig.anonymous(), Verb::Bind, "/posts/1", how);
+    let Success {
+        recovered,
+        publications,
+        ..
+    } = rig.answer(call).await.unwrap();
+    assert_eq!((recovered, publications.len()), (Some(true), 0));
+}
+
+#[tokio::test]
+async fn what_is_over_or_not_to_be_kept_comes_back_to_nobody() {
+    let rig = Rig::of_posts(|_| {}).await;
+    let (ada, _) = two(&rig, Verb::Show, "/posts/1", "\"a\"").await;
+    let ttl = Some(Duration::from_secs(1));
+    for publication in [note(None, None, true), note(ttl, None, false)] {
+        rig.node.publish(publication).await.unwrap();
+        assert_eq!(rig.line(&ada).await, "note /posts/1 1");
+    }
+    assert_eq!(past(&rig).await.len(), 1, "the one with a ttl");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(past(&rig).await.len(), 0);
 }

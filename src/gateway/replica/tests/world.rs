@@ -220,6 +220,7 @@ impl World {
             item: self.kind.collection.then(|| name(&format!("/posts/{id}"))),
             version: (self.kind.versioned && !delete).then_some(number),
             writer,
+            unkept: false,
             re: None,
         };
         self.unpublished.push((event.into(), data, change));
@@ -247,6 +248,7 @@ impl World {
             data,
             position: Some(position),
             time: 0,
+            expires: None,
             change: Some(Arc::new(change)),
         });
     }
