@@ -54,15 +54,8 @@ impl Gateway {
     /// is told, as of one over a socket.
     pub(super) async fn made(&self, made: Made<'_>) {
         let (target, status) = (made.target, made.status);
-        if status.is_redirection() {
-            // Done, as far as one can know (RFC 9111, 4.4).
-            return self.stir(target);
-        }
         if !status.is_success() {
-            if shows_change(status) {
-                self.cache().bump(target.uri.as_str());
-            }
-            return;
+            return self.not_done(target, status);
         }
         let written = self.look_at(&made);
         self.invalidate(&written);
@@ -95,9 +88,7 @@ impl Gateway {
         let answer = match answer.await {
             Ok(answer) if answer.status().is_success() => answer,
             Ok(answer) => {
-                if shows_change(answer.status()) {
-                    self.cache().bump(resource.uri.as_str());
-                }
+                self.not_done(resource, answer.status());
                 return reply.refuse(refusal(&answer));
             }
             Err(failure) => {
@@ -108,6 +99,16 @@ impl Gateway {
             }
         };
         self.done(&call, resource, answer, (origin, reply)).await;
+    }
+
+    /// A write was answered with no success.
+    fn not_done(&self, target: &Resource, status: StatusCode) {
+        // It may have been done (RFC 9111, 4.4): a gateway on the way says 502 of what it has lost.
+        if status.is_redirection() || status.is_server_error() {
+            self.stir(target);
+        } else if shows_change(status) {
+            self.cache().bump(target.uri.as_str());
+        }
     }
 
     /// The upstream has done it: caches, the writer's answer, everyone.

@@ -138,3 +138,18 @@ async fn what_is_over_or_not_to_be_kept_comes_back_to_nobody() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(past(&rig).await.len(), 0);
 }
+
+#[tokio::test]
+async fn a_write_that_failed_may_have_been_done() {
+    let rig = Rig::of_posts(|_| {}).await;
+    let (ada, bob) = two(&rig, Verb::Show, "/posts/1", "\"a\"").await;
+    let how = How::bound().with("{}");
+    rig.call(&ada, Verb::Update, "/posts/1", how);
+    let asked = rig.upstream.expect("PATCH /posts/1").await;
+    asked.answer(502, &[], "");
+    assert_eq!(rig.line(&ada).await, "error upstream_error");
+    rig.upstream.expect("GET /posts/1").await.ok("\"b\"");
+    for client in [&ada, &bob] {
+        assert_eq!(rig.line(client).await, "update /posts/1 \"b\"");
+    }
+}
