@@ -15,7 +15,7 @@ pub(super) fn of(at: &VersionAt, headers: Option<&HeaderMap>, body: Option<&Valu
 }
 
 /// Whole numbers, written as such or as a string, as APIs do that are asked by JavaScript.
-fn number(value: &Value) -> Option<u64> {
+pub(super) fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.parse().ok(),

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::words::{Moment, Settings, Snapshot};
 use crate::channel::ChannelName;
+use crate::gateway::version;
 
 /// The resource as last known.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ pub(super) fn elements(body: &Bytes, settings: &Settings) -> Option<Elements> {
             Value::Number(id) if !id.is_f64() => id.to_string(),
             _ => return None,
         };
-        let version = version(&value, settings);
+        let version = version_of(&value, settings);
         elements.push((uri(&id)?, Element { text, version }));
     }
     let mut names: Vec<&ChannelName> = elements.iter().map(|(name, _)| name).collect();
@@ -102,8 +103,8 @@ pub(super) fn elements(body: &Bytes, settings: &Settings) -> Option<Elements> {
     unique.then_some(elements)
 }
 
-fn version(value: &Value, settings: &Settings) -> Option<u64> {
-    value.pointer(settings.version.as_ref()?)?.as_u64()
+fn version_of(value: &Value, settings: &Settings) -> Option<u64> {
+    version::number(value.pointer(settings.version.as_ref()?)?)
 }
 
 fn array(body: &[u8]) -> Option<Vec<&RawValue>> {

@@ -153,3 +153,16 @@ async fn a_write_that_failed_may_have_been_done() {
         assert_eq!(rig.line(client).await, "update /posts/1 \"b\"");
     }
 }
+
+#[tokio::test]
+async fn a_version_may_be_a_string_in_a_collection_too() {
+    let rig = versioned().await;
+    let post = |version: u32| format!(r#"{{"id":1,"v":"{version}"}}"#);
+    let (ada, _) = two(&rig, Verb::Index, "/posts", &format!("[{}]", post(1))).await;
+    rig.publish("/posts/1", "update", &post(1)).await;
+    rig.publish("/posts/1", "update", &post(2)).await;
+    let told = format!("update /posts /posts/1 {}", post(2));
+    assert_eq!(rig.line(&ada).await, told);
+    rig.silent(&ada).await;
+    assert_eq!(rig.upstream.seen().len(), 2, "nothing was fetched again");
+}
