@@ -60,7 +60,9 @@ pub(super) fn variant(
             let claims = claims?;
             let values: Option<Vec<&Value>> = names
                 .iter()
-                .map(|name| expression::claim(claims, name))
+                .map(|name| {
+                    expression::claim(claims, name).filter(|value| expression::is_exact(value))
+                })
                 .collect();
             // Two lists of values have one text only if they are the same: JSON delimits them.
             Some(serde_json::to_string(&values?).ok()?.into())
@@ -86,4 +88,37 @@ fn token(fingerprint: Fingerprint) -> Arc<str> {
         let _ = write!(key, "{byte:02x}");
     }
     key.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_whose_number_was_rounded_is_none() {
+        let of = |value: &str| {
+            let claims: Value = serde_json::from_str(&format!(r#"{{"tenant":{value}}}"#)).unwrap();
+            variant(
+                &Audience::Claims(vec!["tenant".into()]),
+                None,
+                Some(&claims),
+            )
+        };
+        for rounded in [
+            "18446744073709551617",
+            "1.5",
+            "[18446744073709551999]",
+            r#"{"a":[1e3]}"#,
+        ] {
+            assert_eq!(of(rounded), None, "{rounded}");
+        }
+        assert_eq!(
+            of("18446744073709551615").as_deref(),
+            Some("[18446744073709551615]")
+        );
+        assert_eq!(
+            of(r#"[-1,{"a":"1.5"}]"#).as_deref(),
+            Some(r#"[[-1,{"a":"1.5"}]]"#)
+        );
+    }
 }

@@ -2,7 +2,9 @@
 //!
 //! A name is a claim's, or, starting with `/`, a JSON pointer (RFC 6901) into the claims. A claim
 //! alone holds if it is there and neither `null` nor `false`. A claim has a value if it is that
-//! string, number or boolean, or an array that contains it. What cannot be understood does not hold.
+//! string, number or boolean, or an array that contains it. What cannot be understood does not hold;
+//! nor does a number that is not whole or has more than 64 bits, since it may have been rounded to
+//! another's.
 
 use serde_json::Value;
 
@@ -42,13 +44,22 @@ pub(super) fn claim<'a>(claims: &'a Value, name: &str) -> Option<&'a Value> {
         b'/' => claims.pointer(name),
         _ => claims.get(name),
     };
-    value.filter(|value| !value.is_null())
+    value.filter(|value| !value.is_null() && !value.is_f64())
+}
+
+/// Whether no number in it may have been rounded: two that differ are then never read as the same.
+pub(super) fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().all(is_exact),
+        Value::Object(members) => members.values().all(is_exact),
+        value => !value.is_f64(),
+    }
 }
 
 fn is(value: &Value, wanted: &str) -> bool {
     match value {
         Value::String(text) => text == wanted,
-        Value::Number(number) => number.to_string() == wanted,
+        Value::Number(number) => !number.is_f64() && number.to_string() == wanted,
         Value::Bool(truth) => (if *truth { "true" } else { "false" }) == wanted,
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
@@ -61,7 +72,7 @@ mod tests {
     fn check(expression: &str) -> bool {
         let claims = serde_json::json!({
             "sub": "ada", "tenant": "acme", "level": 3, "staff": true, "off": false, "none": null,
-            "teams": ["red", "blue", 7], "org": {"id": "o/1", "roles": ["admin"]}, "": "empty",
+            "teams": ["red", "blue", 7, 2.5], "half": 1.5, "org": {"id": "o/1", "roles": ["admin"]}, "": "empty",
         });
         holds(expression, &claims, |name| match name {
             "tenant" => Some("acme"),
@@ -111,6 +122,9 @@ mod tests {
             "sub,nobody",
             "sub,",
             "level=3.0",
+            "half",
+            "half=1.5",
+            "teams=2.5",
         ] {
             assert!(!check(bad), "{bad}");
         }
