@@ -75,11 +75,11 @@ pub(super) fn judge(
     if asked.has("no-store") || lookup.headers.contains_key(RANGE) {
         return Verdict::Alone { remember: false };
     }
-    // A refusal is for who asked; a 304 answers the client's own condition.
-    if matches!(status.as_u16(), 304 | 401 | 403 | 407) {
+    // A refusal is for who asked, and may tell of him; a 304 answers the client's own condition.
+    let gone = matches!(status.as_u16(), 404 | 410);
+    if status == StatusCode::NOT_MODIFIED || (status.is_client_error() && !gone) {
         return Verdict::Alone { remember: false };
     }
-    let gone = matches!(status.as_u16(), 404 | 410);
     if !(status.is_success() || status.is_redirection() || gone) {
         return Verdict::Share;
     }

@@ -340,9 +340,18 @@ impl Replica {
     }
 
     fn failed(&mut self, flight: Flight, failure: &Failure, now: Moment) {
-        let ticket = flight.ticket;
+        let (ticket, session) = (flight.ticket, flight.session);
         self.put_back(flight);
-        self.fail_joins(ticket, failure, now);
+        if !self.is_held(session) {
+            let own = |join: &Join| join.ticket <= ticket && join.attach.origin.session == session;
+            self.refuse(failure, now, own);
+        }
+        // What the upstream said to him is nobody else's.
+        let others = Failure {
+            details: None,
+            ..failure.clone()
+        };
+        self.fail_joins(ticket, &others, now);
         if self.pending.is_none() {
             return;
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::rig::{Client, How, Rig, name};
+use bytes::Bytes;
+
+use super::rig::{Client, How, Rig, Told, name, sub};
 use crate::node::NewPublication;
 use crate::publication::Form;
 use crate::resource::{Past, Since, Success, Verb, VersionAt, WriteReturns};
@@ -165,4 +167,35 @@ async fn a_version_may_be_a_string_in_a_collection_too() {
     assert_eq!(rig.line(&ada).await, told);
     rig.silent(&ada).await;
     assert_eq!(rig.upstream.seen().len(), 2, "nothing was fetched again");
+}
+
+/// What a client's call failed with says beside its code.
+async fn details(rig: &Rig, client: &Client) -> Option<Bytes> {
+    let session = client.origin.session;
+    rig.heard(|of, told| match told {
+        Told::Answer(answer) if *of == session => {
+            Some(answer.result.clone().unwrap_err().details)
+        }
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_one_is_refused_is_shown_to_him_alone() {
+    let rig = Rig::of_posts(|_| {}).await;
+    let clients = ["ada", "bob", "cleo"].map(|name| rig.client(&sub(name)));
+    rig.call(&clients[0], Verb::Show, "/posts/1", How::bound());
+    let first = rig.upstream.next().await;
+    // Both wait for the next fetch, which one of them makes.
+    for client in &clients[1..] {
+        rig.call(client, Verb::Show, "/posts/1", How::bound());
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    first.answer(422, JSON, r#"{"for":"ada"}"#);
+    assert_eq!(details(&rig, &clients[0]).await.unwrap(), r#"{"for":"ada"}"#);
+    rig.upstream.next().await.answer(422, JSON, r#"{"for":"one"}"#);
+    let told = [details(&rig, &clients[1]).await, details(&rig, &clients[2]).await];
+    let own = told.iter().flatten().collect::<Vec<_>>();
+    assert_eq!(own, [r#"{"for":"one"}"#], "one of them");
 }

@@ -293,3 +293,30 @@ async fn a_fetch_that_panics_leaves_nobody_waiting() {
     stage.next().await.answer(200, FRESH, "one");
     assert_eq!(shown(&waiter.await.unwrap()).0, "one");
 }
+
+#[tokio::test]
+async fn what_one_is_refused_is_nobody_elses() {
+    for status in [400, 402, 408, 409, 422, 429] {
+        let mut stage = Stage::new();
+        let first = stage.begin("/posts/1");
+        let asked = stage.next().await;
+        let second = stage.begin("/posts/1");
+        settle().await;
+        asked.answer(status, &[], "yours");
+        assert_eq!(shown(&first.await.unwrap()).0, "yours");
+        stage.next().await.answer(status, &[], "mine");
+        assert_eq!(shown(&second.await.unwrap()).0, "mine", "{status}");
+    }
+    for status in [404, 410, 500, 503] {
+        let mut stage = Stage::new();
+        let first = stage.begin("/posts/1");
+        let asked = stage.next().await;
+        let second = stage.begin("/posts/1");
+        settle().await;
+        asked.answer(status, &[], "all");
+        for got in [first, second] {
+            assert_eq!(shown(&got.await.unwrap()).0, "all", "{status}");
+        }
+        assert!(stage.next_if_any().await.is_none());
+    }
+}
