@@ -8,6 +8,7 @@ use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde_json::Value;
 
+use super::bind::Joined;
 use super::call::Reply;
 use super::deliver::Expecting;
 use super::events::{self, Happened, NULL};
@@ -177,7 +178,7 @@ impl Gateway {
         let Some((item, view)) = item.zip(view) else {
             return Expecting::Reply(reply, Ok(success));
         };
-        match self.join(&view, origin).await {
+        match self.join_writer(&view, item, origin).await {
             Ok(joined) => {
                 let attach = joined.attach(call, Some(success));
                 let resource = self.followed(&view, item);
@@ -185,13 +186,26 @@ impl Gateway {
             }
             Err(failure) => {
                 // The write has been done: that it binds nobody is no reason to say otherwise.
-                tracing::warn!(
+                tracing::debug!(
                     code = failure.code.name(),
                     "a write could not bind its writer"
                 );
                 Expecting::Reply(reply, Ok(success))
             }
         }
+    }
+
+    /// Joins the stream of what has been written for its writer, if he may read it too.
+    async fn join_writer(
+        self: &Arc<Self>,
+        view: &View,
+        item: &Resource,
+        origin: Origin,
+    ) -> Result<Joined, Failure> {
+        let joined = self.join(view, origin).await?;
+        self.admit(view).await?;
+        self.note_access(view, item);
+        Ok(joined)
     }
 
     /// Reads the upstream's answer.

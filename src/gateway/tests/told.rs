@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::rig::{Client, How, Rig, Told, name, sub};
 use crate::node::NewPublication;
 use crate::publication::Form;
-use crate::resource::{Past, Since, Success, Verb, VersionAt, WriteReturns};
+use crate::resource::{
+    AccessRule, Audience, FetchAs, Past, Since, Success, Verb, VersionAt, WriteReturns,
+};
 use crate::session_id::SessionId;
 
 const JSON: &[&str] = &["content-type: application/json"];
@@ -173,9 +175,7 @@ async fn a_version_may_be_a_string_in_a_collection_too() {
 async fn details(rig: &Rig, client: &Client) -> Option<Bytes> {
     let session = client.origin.session;
     rig.heard(|of, told| match told {
-        Told::Answer(answer) if *of == session => {
-            Some(answer.result.clone().unwrap_err().details)
-        }
+        Told::Answer(answer) if *of == session => Some(answer.result.clone().unwrap_err().details),
         _ => None,
     })
     .await
@@ -193,9 +193,45 @@ async fn what_one_is_refused_is_shown_to_him_alone() {
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     first.answer(422, JSON, r#"{"for":"ada"}"#);
-    assert_eq!(details(&rig, &clients[0]).await.unwrap(), r#"{"for":"ada"}"#);
-    rig.upstream.next().await.answer(422, JSON, r#"{"for":"one"}"#);
-    let told = [details(&rig, &clients[1]).await, details(&rig, &clients[2]).await];
+    assert_eq!(
+        details(&rig, &clients[0]).await.unwrap(),
+        r#"{"for":"ada"}"#
+    );
+    rig.upstream
+        .next()
+        .await
+        .answer(422, JSON, r#"{"for":"one"}"#);
+    let told = [
+        details(&rig, &clients[1]).await,
+        details(&rig, &clients[2]).await,
+    ];
     let own = told.iter().flatten().collect::<Vec<_>>();
     assert_eq!(own, [r#"{"for":"one"}"#], "one of them");
+}
+
+#[tokio::test]
+async fn who_may_only_write_is_not_bound() {
+    for (status, bound) in [(403, "-"), (200, "/posts/1")] {
+        let rig = Rig::of_posts(|posts| {
+            posts.access = AccessRule::Upstream;
+            posts.audience = Audience::Shared;
+            posts.fetch_as = FetchAs::Service(Some("svc".into()));
+        })
+        .await;
+        let eve = rig.client(&sub("eve"));
+        let how = How::bound().with("{}");
+        rig.call(&eve, Verb::Update, "/posts/1", how);
+        let asked = rig.upstream.expect("PATCH /posts/1").await;
+        asked.answer(204, &[], "");
+        let asked = rig.upstream.expect("GET /posts/1").await;
+        let grant = eve.caller.grant.as_ref().unwrap();
+        let own = format!("Bearer {}", grant.token().unwrap());
+        assert_eq!(asked.header("authorization"), Some(&*own));
+        asked.answer(status, &[], "\"secret\"");
+        assert_eq!(rig.line(&eve).await, format!("ok {bound} "));
+        if status == 403 {
+            rig.publish("/posts/1", "note", "1").await;
+            rig.silent(&eve).await;
+        }
+    }
 }
