@@ -54,7 +54,7 @@ use upstream::Upstreams;
 
 use crate::channel::ChannelName;
 use crate::node::Node;
-use crate::resource::{Call, Calls, Origin, Routes};
+use crate::resource::{Call, Caller, Calls, Origin, Routes};
 use crate::session::Shared;
 use crate::session_id::SessionId;
 
@@ -197,6 +197,12 @@ impl Calls for Gateway {
                 carried.await;
                 drop(room);
             });
+        }
+    }
+
+    fn hold(&self, session: SessionId, uris: &[ChannelName], caller: &Arc<Caller>) {
+        for uri in uris {
+            self.replicas.hold(session, uri, caller);
         }
     }
 

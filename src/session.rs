@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::notice::Notices;
 use crate::protocol::{Encoding, Spelling};
 use crate::publication::{Form, Position};
-use crate::resource::{Call, Routes};
+use crate::resource::{Call, Caller, Routes};
 use crate::session_id::SessionId;
 
 /// What all sessions of a node share.
@@ -115,6 +115,8 @@ pub enum Effect {
     Perform(Operation),
     /// Hand this to the gateway; the answer comes by [`Session::answered`].
     Call(Box<Call>),
+    /// Have the gateway give the session nothing of these until it has asked about each.
+    Hold(Vec<ChannelName>, Arc<Caller>),
     /// The session has left this channel: take it out of the table and tell the node.
     Leave {
         /// The channel.

@@ -1,11 +1,14 @@
 //! Requests to upstreams on behalf of sessions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 
 use super::upstream::{Asked, NoCredentials, RequestBody, UpstreamError};
 use super::{Gateway, failure};
+use crate::clock::Now;
 use crate::code::ErrorCode;
 use crate::resource::{CallOptions, Caller, Endpoint, Failure, FetchAs};
 
@@ -31,9 +34,12 @@ impl Gateway {
         (conditions, whose, limit): (HeaderMap, As, usize),
     ) -> Result<Response<Bytes>, Failure> {
         let reads = whose == As::Endpoint;
+        let service = reads && matches!(endpoint.fetch_as, FetchAs::Service(_));
+        if !service {
+            self.in_force(caller)?;
+        }
         let mut headers = conditions;
         headers.insert(ACCEPT, JSON);
-        let service = reads && matches!(endpoint.fetch_as, FetchAs::Service(_));
         let asked = Asked {
             method: Method::GET,
             path: path.to_owned(),
@@ -55,6 +61,7 @@ impl Gateway {
         asked: (Method, &str, Bytes),
         options: &CallOptions,
     ) -> Result<Response<Bytes>, Failure> {
+        self.in_force(caller)?;
         let (method, path, body) = asked;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, JSON);
@@ -93,6 +100,32 @@ impl Gateway {
             outcome_unknown: error.is_outcome_unknown(),
             ..no_answer(&error)
         })
+    }
+
+    /// Whether the caller's token still counts: its session may have ended while it was being
+    /// asked for, and nothing else would stop what goes on.
+    ///
+    /// # Errors
+    /// It has expired or was revoked.
+    pub(super) fn in_force(&self, caller: &Caller) -> Result<(), Failure> {
+        let Some(grant) = &caller.grant else {
+            return Ok(());
+        };
+        let leeway = self.shared.settings.load().leeway;
+        let end = Duration::from_secs(grant.expires_at).saturating_add(leeway);
+        if end <= Now::read().unix {
+            return Err(failure::plain(
+                ErrorCode::TokenExpired,
+                "The token has expired.",
+            ));
+        }
+        if self.shared.revocations.refuses(grant) {
+            return Err(failure::plain(
+                ErrorCode::TokenRevoked,
+                "The token was revoked.",
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn identity(

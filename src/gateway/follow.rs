@@ -37,6 +37,9 @@ impl Gateway {
             generation: _,
             need,
         } = request;
+        if let Err(failure) = self.in_force(&caller) {
+            return Fetched::Denied(failure);
+        }
         let kind = match resource.settings.collection {
             true => ResourceKind::Collection,
             false => ResourceKind::Item,

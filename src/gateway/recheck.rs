@@ -100,18 +100,22 @@ impl Gateway {
         origin: Origin,
         reply: Reply,
     ) {
-        if !self.replicas().hold(origin.session, &call.uri) {
+        let held = self
+            .replicas()
+            .hold(origin.session, &call.uri, &call.caller);
+        let Some(check) = held else {
             return reply.send(Ok(Success::default()), None);
-        }
+        };
         match self.may(resource, &call.caller).await {
             Ok(view) => {
-                self.stay(origin, &view, resource);
+                self.stay((origin, check), &view, resource);
                 reply.send(Ok(Success::default()), None);
             }
             Err(failure) => {
-                // The session says so itself, and leaves.
-                self.replicas().detach(origin.session, &call.uri);
-                reply.refuse(failure);
+                // The session says so itself, and leaves; until then it is given nothing.
+                reply.refuse(failure.clone());
+                let session = origin.session;
+                self.replicas().refuse(session, &call.uri, check, &failure);
             }
         }
     }
@@ -162,7 +166,7 @@ impl Gateway {
         if let Some(gateway) = self.me().filter(|_| !out.is_empty()) {
             out.retain(|one| {
                 let (session, uri) = (one.origin.session, &one.resource.uri);
-                self.replicas().hold(session, uri)
+                self.replicas().hold(session, uri, &one.caller).is_some()
             });
             self.runtime()
                 .spawn(async move { gateway.check(out).await });
@@ -172,11 +176,14 @@ impl Gateway {
     /// Asks about these: once for each asker and uri.
     async fn check(self: &Arc<Self>, bound: Vec<Bound>) -> Checked {
         let rechecked = bound.len();
-        let mut groups: HashMap<(ChannelName, Asker), Vec<Bound>> = HashMap::new();
+        let mut groups: HashMap<(ChannelName, Asker), Vec<(Bound, u64)>> = HashMap::new();
         for one in bound {
-            self.replicas().hold(one.origin.session, &one.resource.uri);
-            let key = (one.resource.uri.clone(), asker(&one));
-            groups.entry(key).or_default().push(one);
+            let (session, uri) = (one.origin.session, &one.resource.uri);
+            // Who has another token by now is asked about for that one.
+            if let Some(check) = self.replicas().hold(session, uri, &one.caller) {
+                let key = (uri.clone(), asker(&one));
+                groups.entry(key).or_default().push((one, check));
+            }
         }
         let checks = groups.into_values().map(|group| self.check_group(group));
         let removed = stream::iter(checks)
@@ -187,8 +194,10 @@ impl Gateway {
     }
 
     /// Those of one asker on one uri; how many had to go.
-    async fn check_group(self: &Arc<Self>, group: Vec<Bound>) -> usize {
-        let Some(first) = group.first() else { return 0 };
+    async fn check_group(self: &Arc<Self>, group: Vec<(Bound, u64)>) -> usize {
+        let Some((first, _)) = group.first() else {
+            return 0;
+        };
         let found = self.routes().load().find(first.resource.uri.as_str());
         let resource = found.ok().flatten();
         let Some(resource) = resource else {
@@ -197,10 +206,10 @@ impl Gateway {
         };
         match self.may(&resource, &first.caller).await {
             Ok(_) => {
-                for one in &group {
+                for (one, check) in &group {
                     // The same asker has the same claims, but not the same address.
                     if let Ok(view) = View::of(&resource, &one.caller) {
-                        self.stay(one.origin, &view, &resource);
+                        self.stay((one.origin, *check), &view, &resource);
                     }
                 }
                 0
@@ -209,10 +218,10 @@ impl Gateway {
         }
     }
 
-    fn expel(&self, group: &[Bound], failure: &Failure) -> usize {
-        for one in group {
+    fn expel(&self, group: &[(Bound, u64)], failure: &Failure) -> usize {
+        for (one, check) in group {
             let (session, uri) = (one.origin.session, &one.resource.uri);
-            self.replicas().deny(session, uri, failure);
+            self.replicas().deny(session, uri, *check, failure);
         }
         group.len()
     }
@@ -246,11 +255,10 @@ impl Gateway {
     }
 
     /// He may: in the replica that he belongs to now.
-    fn stay(&self, origin: Origin, view: &View, resource: &Resource) {
-        let caller = Arc::clone(&view.caller);
+    fn stay(&self, (origin, check): (Origin, u64), view: &View, resource: &Resource) {
         let here = self.followed(view, resource);
         self.note_access(view, resource);
-        self.replicas().stay(origin, &here, caller);
+        self.replicas().stay(origin, &here, check);
     }
 
     /// Remembers when the access of somebody who is bound runs out.

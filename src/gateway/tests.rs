@@ -9,5 +9,6 @@ mod reads;
 mod rechecks;
 mod rig;
 mod told;
+mod tokens;
 mod upstream;
 mod writes;

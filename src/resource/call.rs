@@ -105,6 +105,8 @@ pub struct Caller {
     pub grant: Option<Arc<Grant>>,
     /// The client's address.
     pub address: IpAddr,
+    /// Which of its session's tokens that is: a later one has a higher number.
+    pub turn: u32,
 }
 
 /// The answer to a call.
@@ -191,6 +193,10 @@ pub struct Origin {
 pub trait Calls: Send + Sync {
     /// Answers `call` through the hub, exactly once, now or later. Never blocks.
     fn call(&self, call: Call, origin: Origin);
+
+    /// The session has another token, by which `caller` asks: it is given nothing of these until
+    /// its [`Verb::Recheck`] of each has been answered.
+    fn hold(&self, session: SessionId, uris: &[ChannelName], caller: &Arc<Caller>);
 
     /// The session is no longer bound to `uri`, or has gone.
     fn left(&self, session: SessionId, uri: &ChannelName);

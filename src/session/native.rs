@@ -57,6 +57,8 @@ pub struct Session {
     calls: Option<Box<Calls>>,
     /// The last one's id.
     last_call: u32,
+    /// How many tokens it has had after the first.
+    turn: u32,
     timers: Timers,
     /// Since the Unix epoch.
     connected_at: Duration,
@@ -95,6 +97,7 @@ impl Session {
             pending: None,
             calls: None,
             last_call: 0,
+            turn: 0,
             timers,
             connected_at: now.unix,
             refusals: Refusals::default(),

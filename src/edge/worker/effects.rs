@@ -56,6 +56,11 @@ impl Worker {
                     self.services.gateway.call(*call, origin);
                 }
             }
+            Effect::Hold(uris, caller) => {
+                if let Some(session) = id {
+                    self.services.gateway.hold(session, &uris, &caller);
+                }
+            }
             Effect::Perform(operation) => {
                 if let Some(outcome) = self.perform(key, operation) {
                     self.resume(key, outcome);

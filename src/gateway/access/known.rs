@@ -98,6 +98,7 @@ mod tests {
         Arc::new(Caller {
             grant: None,
             address,
+            turn: 0,
         })
     }
 

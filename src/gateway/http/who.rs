@@ -81,6 +81,7 @@ impl Http {
             caller: Arc::new(Caller {
                 grant: grant.map(Arc::new),
                 address: visitor.address,
+                turn: 0,
             }),
             own,
             by_cookie: false,

@@ -24,6 +24,8 @@ pub(super) struct Subscriber {
     /// Its access is being checked: it is given nothing. From which push on, and the position
     /// before it.
     pub(super) held: Option<(u64, Option<Position>)>,
+    /// The check that says whether it may stay: the latest.
+    pub(super) check: u64,
     /// The resource went while it was held.
     pub(super) ended: bool,
     /// Its worker was told that the node was joined for it.
@@ -50,6 +52,8 @@ pub(super) struct Flight {
     pub(super) ticket: u64,
     /// With whose credentials.
     pub(super) session: SessionId,
+    /// Which of its tokens.
+    pub(super) turn: u32,
     /// The last offset that was known when it began, which its answer covers.
     pub(super) covers: u64,
     pub(super) generation: u64,
@@ -158,11 +162,15 @@ impl Replica {
             caller: Arc::clone(&attach.caller),
             answered: false,
             held: None,
+            check: 0,
             ended: false,
             joined: false,
         });
         subscriber.origin = origin;
-        subscriber.caller = Arc::clone(&attach.caller);
+        // A call made on an older token than it is known by does not bring that one back.
+        if attach.caller.turn >= subscriber.caller.turn {
+            subscriber.caller = Arc::clone(&attach.caller);
+        }
         self.joins.push(Join {
             attach,
             came: now.at,

@@ -4,12 +4,13 @@
 //! is held over an await. Locks are taken shard first, replica second. A replica that somebody is
 //! bound to is never let go; where there are too many, whoever is next is refused.
 
+mod checks;
 mod map;
 #[cfg(test)]
 mod tests;
 mod time;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::channel::ChannelName;
 use crate::code::ErrorCode;
 use crate::hub::{Hub, Target, WorkerMessage};
 use crate::publication::{Admission, Publication};
-use crate::resource::{Answer, Caller, Failure, Origin};
+use crate::resource::{Answer, Caller, Origin};
 use crate::session_id::SessionId;
 use map::Shards;
 
@@ -51,6 +52,8 @@ struct All {
     runtime: Handle,
     shards: Shards,
     count: AtomicUsize,
+    /// Checks of access so far.
+    checks: AtomicU64,
     most: usize,
 }
 
@@ -83,6 +86,7 @@ impl Replicas {
                 runtime: runtime.clone(),
                 shards: Shards::default(),
                 count: AtomicUsize::new(0),
+                checks: AtomicU64::new(0),
                 most,
             }),
         }
@@ -95,7 +99,8 @@ impl Replicas {
         let mut after = After::default();
         let slot = {
             let mut shard = all.shards.lock(&resource.stream);
-            let slot = all.place(&mut shard, resource);
+            let seat = all.newer(&shard, resource, &attach);
+            let slot = seat.or_else(|| all.place(&mut shard, resource));
             if let Some(slot) = &slot {
                 if let Some(old) = shard.enter(origin.session, slot) {
                     all.move_over(&old, slot, origin.session);
@@ -165,49 +170,6 @@ impl Replicas {
             self.all
                 .run(&slot, |replica, now| replica.detach(session, now));
         }
-    }
-
-    /// Gives the session nothing until [`Self::stay`] or [`Self::deny`]: whether it is bound.
-    pub fn hold(&self, session: SessionId, uri: &ChannelName) -> bool {
-        let slot = self.all.shards.lock(&stream(uri)).find(session, uri);
-        slot.is_some_and(|slot| slot.lock().replica.hold(session))
-    }
-
-    /// A session that is held may not stay.
-    pub fn deny(&self, session: SessionId, uri: &ChannelName, why: &Failure) {
-        let slot = self.all.shards.lock(&stream(uri)).exit(session, uri);
-        if let Some(slot) = slot {
-            self.all
-                .run(&slot, |replica, now| replica.deny(session, why, now));
-        }
-    }
-
-    /// A session that is held may stay, as this caller; if it belongs to another replica now, it
-    /// moves there and is told of a gap.
-    pub fn stay(&self, origin: Origin, here: &Arc<Resource>, caller: Arc<Caller>) {
-        let all = &self.all;
-        let session = origin.session;
-        let placed = {
-            let mut shard = all.shards.lock(&here.stream);
-            if shard.find(session, &here.uri).is_none() {
-                return;
-            }
-            let slot = all.place(&mut shard, here);
-            if let Some(slot) = &slot
-                && let Some(old) = shard.enter(session, slot)
-            {
-                all.move_over(&old, slot, session);
-            }
-            slot
-        };
-        let Some(slot) = placed else {
-            let message = "As many resources are followed as `gateway.max_replicas` allows.";
-            let full = super::core::failure(ErrorCode::Unavailable, message);
-            return self.deny(session, &here.uri, &full);
-        };
-        all.run(&slot, |replica, now| {
-            replica.confirm(session, Some(caller), now);
-        });
     }
 
     /// Those who are bound to uris, of those that `which` says.

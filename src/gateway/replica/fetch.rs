@@ -22,9 +22,12 @@ impl Replica {
             Fetched::Snapshot(snapshot) => self.snapshot(flight, snapshot, now),
             Fetched::Gone(failure) => self.gone(flight, &failure, now),
             Fetched::Denied(failure) => {
-                let session = flight.session;
+                let (session, turn) = (flight.session, flight.turn);
                 self.put_back(flight);
-                self.evict(session, &failure, now);
+                // What an older token of its is refused says nothing of the newer.
+                if self.turn(session) == Some(turn) {
+                    self.evict(session, &failure, now);
+                }
                 // Somebody else may still see it.
                 if self.pending.is_some() {
                     self.due = Some(now.at);
@@ -105,6 +108,7 @@ impl Replica {
         self.flight = Some(Flight {
             ticket,
             session,
+            turn: caller.turn,
             covers: self.seen,
             generation: now.generation,
             pending: self.pending.take(),

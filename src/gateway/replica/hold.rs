@@ -10,13 +10,17 @@ use crate::resource::{Caller, Failure};
 use crate::session_id::SessionId;
 
 impl Replica {
-    /// The session's access is being checked again: it is given nothing meanwhile. False: it is
-    /// not bound here.
-    pub fn hold(&mut self, session: SessionId) -> bool {
+    /// Whether `caller` may be bound is being checked: until that is known the session is given
+    /// nothing. False: it is not bound here, or on a newer token. A check that comes later takes
+    /// this one's place.
+    pub fn hold(&mut self, session: SessionId, check: u64, caller: &Arc<Caller>) -> bool {
         let before = self.position(self.as_of);
-        let Some(subscriber) = self.subscribers.get_mut(&session) else {
+        let subscriber = self.subscribers.get_mut(&session);
+        let Some(subscriber) = subscriber.filter(|one| one.caller.turn <= caller.turn) else {
             return false;
         };
+        subscriber.caller = Arc::clone(caller);
+        subscriber.check = check;
         if subscriber.held.is_none() {
             subscriber.held = Some((self.ring.next(), before));
             self.held += 1;
@@ -24,14 +28,23 @@ impl Replica {
         true
     }
 
-    /// It may stay: it is given what it missed.
-    pub fn confirm(&mut self, session: SessionId, caller: Option<Arc<Caller>>, now: Moment) {
-        let Some(subscriber) = self.subscribers.get_mut(&session) else {
+    /// Whether the session waits for what this check says.
+    pub fn waits_for(&self, session: SessionId, check: u64) -> bool {
+        let subscriber = self.subscribers.get(&session);
+        subscriber.is_some_and(|one| one.held.is_some() && one.check == check)
+    }
+
+    /// On which of its tokens the session is here.
+    pub fn turn(&self, session: SessionId) -> Option<u32> {
+        Some(self.subscribers.get(&session)?.caller.turn)
+    }
+
+    /// It may stay, says the check: it is given what it missed.
+    pub fn confirm(&mut self, session: SessionId, check: u64, now: Moment) {
+        let subscriber = self.subscribers.get_mut(&session);
+        let Some(subscriber) = subscriber.filter(|one| one.check == check) else {
             return;
         };
-        if let Some(caller) = caller {
-            subscriber.caller = caller;
-        }
         let Some((number, before)) = subscriber.held.take() else {
             return;
         };
@@ -48,6 +61,14 @@ impl Replica {
             self.unbind(session, now);
         }
         self.settle(now);
+    }
+
+    /// It may not, and hears of it from elsewhere: until it has left, it is given nothing.
+    pub fn refuse_held(&mut self, session: SessionId, check: u64, failure: &Failure, now: Moment) {
+        if self.waits_for(session, check) {
+            self.refuse(failure, now, |join| join.attach.origin.session == session);
+            self.settle(now);
+        }
     }
 
     /// It may not: it is unbound, and nothing more.

@@ -65,14 +65,21 @@ pub(super) fn name(text: &str) -> ChannelName {
 }
 
 pub(super) fn caller(claims: &Value) -> Arc<Caller> {
-    static TOKENS: Mutex<u8> = Mutex::new(0);
+    static TOKENS: Mutex<u32> = Mutex::new(0);
     let address = std::net::Ipv4Addr::LOCALHOST.into();
     if claims.is_null() {
         let grant = None;
-        return Arc::new(Caller { grant, address });
+        let turn = 0;
+        return Arc::new(Caller {
+            grant,
+            address,
+            turn,
+        });
     }
     let mut tokens = TOKENS.lock().unwrap();
-    *tokens = tokens.wrapping_add(1);
+    // A later token of a session has a higher number.
+    *tokens += 1;
+    let turn = *tokens;
     let text = claims.to_string();
     let grant = Grant {
         subject: claims["sub"].as_str().map(Into::into),
@@ -82,14 +89,18 @@ pub(super) fn caller(claims: &Value) -> Arc<Caller> {
         channels: Vec::new(),
         capabilities: Capabilities::default(),
         info: None,
-        fingerprint: [*tokens; 16],
+        fingerprint: u128::from(turn).to_be_bytes(),
         presented: Some(Arc::new(Presented {
-            token: format!("token-{tokens}").into(),
+            token: format!("token-{turn}").into(),
             claims: RawValue::from_string(text).unwrap(),
         })),
     };
     let grant = Some(Arc::new(grant));
-    Arc::new(Caller { grant, address })
+    Arc::new(Caller {
+        grant,
+        address,
+        turn,
+    })
 }
 
 /// Who is `sub`.

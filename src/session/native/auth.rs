@@ -178,6 +178,7 @@ impl Session {
             self.grant = before;
             return Err(Refusal::of(ErrorCode::TokenRevoked));
         }
+        self.turn = self.turn.wrapping_add(1);
         Ok(())
     }
 

@@ -25,8 +25,17 @@ const OVERHEAD_BYTES: usize = 4 * 1024;
 /// A session's calls.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    under_way: Vec<(u32, Asked)>,
+    under_way: Vec<UnderWay>,
     waiting: VecDeque<Wish>,
+}
+
+/// A call that was made.
+#[derive(Debug)]
+struct UnderWay {
+    id: u32,
+    /// On which of the session's tokens.
+    turn: u32,
+    asked: Asked,
 }
 
 /// A call to be made.
@@ -123,7 +132,7 @@ impl Session {
     /// How many channels more the session will be on when its calls have been answered.
     pub(super) fn to_be_bound(&self) -> usize {
         let Some(calls) = &self.calls else { return 0 };
-        let under_way = calls.under_way.iter().map(|(_, asked)| asked);
+        let under_way = calls.under_way.iter().map(|made| &made.asked);
         let waiting = calls.waiting.iter().map(|wish| &wish.asked);
         let adds = |asked: &&Asked| asked.binds && !self.subscriptions.contains(asked.uri.as_str());
         under_way.chain(waiting).filter(adds).count()
@@ -137,18 +146,9 @@ impl Session {
 
     /// Makes the calls that wait, as far as there is room.
     fn make_calls(&mut self, out: &mut Vec<Effect>) {
-        let most = self.shared.settings.load().max_calls;
-        let Some(calls) = &mut self.calls else { return };
         let mut caller = None;
-        while calls.under_way.len() < most
-            && let Some(wish) = calls.waiting.pop_front()
-        {
-            let caller = caller.get_or_insert_with(|| {
-                Arc::new(Caller {
-                    grant: self.grant.clone(),
-                    address: self.address,
-                })
-            });
+        while let Some(wish) = self.next_wish() {
+            let caller = caller.get_or_insert_with(|| Arc::new(self.caller()));
             self.last_call = self.last_call.wrapping_add(1);
             out.push(Effect::Call(Box::new(Call {
                 id: self.last_call,
@@ -158,11 +158,22 @@ impl Session {
                 options: wish.options,
                 caller: caller.clone(),
             })));
-            calls.under_way.push((self.last_call, wish.asked));
+            self.calls.get_or_insert_default().under_way.push(UnderWay {
+                id: self.last_call,
+                turn: self.turn,
+                asked: wish.asked,
+            });
         }
-        if calls.under_way.is_empty() && calls.waiting.is_empty() {
-            self.calls = None;
-        }
+        // Held only while there are any.
+        self.calls
+            .take_if(|calls| calls.under_way.is_empty() && calls.waiting.is_empty());
+    }
+
+    fn next_wish(&mut self) -> Option<Wish> {
+        let most = self.shared.settings.load().max_calls;
+        let calls = self.calls.as_mut()?;
+        let room = calls.under_way.len() < most;
+        room.then(|| calls.waiting.pop_front()).flatten()
     }
 
     /// Asks whether the session may stay bound, now that it has another token.
@@ -177,8 +188,27 @@ impl Session {
             .filter(|(_, subscription)| subscription.covered)
             .map(|(uri, subscription)| (uri.clone(), subscription.spelling))
             .collect();
+        self.check_bound(bound, out);
+    }
+
+    /// Asks whether the session may stay bound to these. It is given nothing of any of them until
+    /// that is known, though it may take its time until all are asked about.
+    fn check_bound(&mut self, bound: Vec<(ChannelName, Spelling)>, out: &mut Vec<Effect>) {
+        if bound.is_empty() {
+            return;
+        }
+        let uris = bound.iter().map(|(uri, _)| uri.clone()).collect();
+        out.push(Effect::Hold(uris, Arc::new(self.caller())));
         for of in bound {
             self.call(Wish::own(Verb::Recheck, of, Purpose::Recheck), out);
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller {
+            grant: self.grant.clone(),
+            address: self.address,
+            turn: self.turn,
         }
     }
 
@@ -189,7 +219,7 @@ impl Session {
         let success = answer.result.as_ref().ok()?;
         let calls = self.calls.as_ref()?;
         let mut under_way = calls.under_way.iter();
-        let (_, asked) = under_way.find(|(id, _)| *id == answer.call)?;
+        let asked = &under_way.find(|made| made.id == answer.call)?.asked;
         let live = self.subscriptions.get(bound.uri.as_str());
         // Without a subscription, one that is not fresh has been left meanwhile.
         let may = live.is_some() || bound.fresh && self.room() > 0;
@@ -216,10 +246,11 @@ impl Session {
     /// Takes the answer to a call. `slot`: where the subscription lies that it makes or renews, as
     /// [`Self::binding`] has allowed.
     pub fn answered(&mut self, mut answer: Answer, slot: Option<Slot>, out: &mut Vec<Effect>) {
-        let asked = self.take_call(answer.call);
-        let Some(asked) = asked.filter(|_| self.stage != Stage::Closed) else {
+        let made = self.take_call(answer.call);
+        let Some(made) = made.filter(|_| self.stage != Stage::Closed) else {
             return;
         };
+        let (asked, stale) = (made.asked, made.turn != self.turn);
         match (&answer.bound, slot) {
             (Some(bound), Some(slot)) => {
                 let live = self.subscriptions.get(bound.uri.as_str()).copied();
@@ -239,14 +270,21 @@ impl Session {
             }
             _ => answer.bound = None,
         }
-        self.conclude(asked, answer, out);
+        // What another token than the one in force was allowed, that one has still to be asked.
+        let bound = answer.bound.as_ref().filter(|_| stale);
+        let unasked = bound.map(|bound| (bound.uri.clone(), asked.spelling));
+        // Of what was asked on an older token, the newer one has been asked meanwhile.
+        if !(stale && matches!(asked.purpose, Purpose::Recheck)) {
+            self.conclude(asked, answer, out);
+        }
+        self.check_bound(unasked.into_iter().collect(), out);
         self.make_calls(out);
     }
 
-    fn take_call(&mut self, id: u32) -> Option<Asked> {
+    fn take_call(&mut self, id: u32) -> Option<UnderWay> {
         let calls = self.calls.as_mut()?;
-        let at = calls.under_way.iter().position(|(of, _)| *of == id)?;
-        Some(calls.under_way.swap_remove(at).1)
+        let at = calls.under_way.iter().position(|made| made.id == id)?;
+        Some(calls.under_way.swap_remove(at))
     }
 
     fn conclude(&mut self, asked: Asked, answer: Answer, out: &mut Vec<Effect>) {

@@ -38,6 +38,7 @@ enum Seen {
     Perform(Operation),
     Leave(String, Slot, bool),
     Call(Box<Call>),
+    Hold(Vec<ChannelName>, Arc<Caller>),
 }
 
 /// A session with its surroundings.
@@ -301,6 +302,7 @@ fn seen(effects: Vec<Effect>) -> Vec<Seen> {
                 ..
             } => Seen::Leave(channel.as_str().to_owned(), slot, present),
             Effect::Call(call) => Seen::Call(call),
+            Effect::Hold(uris, caller) => Seen::Hold(uris, caller),
         })
         .collect()
 }

@@ -17,7 +17,7 @@ use crate::hub::{SessionAction, SessionFilter, Target, WorkerMessage};
 use crate::node::Join;
 use crate::publication::{Change, Form, Position, Publication};
 use crate::resource::{
-    Answer, Bound, Call, Calls, Endpoint, Failure, Origin, Past, Routes, Success, Verb,
+    Answer, Bound, Call, Caller, Calls, Endpoint, Failure, Origin, Past, Routes, Success, Verb,
 };
 use crate::session_id::SessionId;
 
@@ -31,6 +31,10 @@ pub(super) struct Scripted {
 impl Calls for Scripted {
     fn call(&self, call: Call, origin: Origin) {
         self.calls.lock().unwrap().push((call, origin));
+    }
+
+    fn hold(&self, _: SessionId, uris: &[ChannelName], _: &Arc<Caller>) {
+        panic!("{uris:?}");
     }
 
     fn left(&self, session: SessionId, uri: &ChannelName) {

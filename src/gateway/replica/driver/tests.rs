@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::code::ErrorCode;
 use crate::gateway::replica::Fetched;
+use crate::resource::Origin;
 use rig::{Plan, Rig, Told, caller, failure, snapshot};
 
 #[tokio::test]
@@ -96,7 +97,8 @@ async fn a_join_that_binds_nobody_is_undone() {
     let origin = rig.show(&post, 2);
     assert_eq!(rig.told(0), [Told::Answer(2, Err(ErrorCode::NotFound))]);
     assert_eq!(*rig.script.undone.lock().unwrap(), [origin]);
-    assert!(!rig.replicas.hold(origin.session, &post.uri));
+    let held = rig.replicas.hold(origin.session, &post.uri, &caller());
+    assert_eq!(held, None);
     // A second join of a session that is bound is one too many.
     rig.plan(Plan::Now(snapshot(0)));
     rig.show(&post, 2);
@@ -125,23 +127,23 @@ async fn who_is_held_moves_or_goes() {
     rig.plan(Plan::Now(snapshot(0)));
     let origins = [2, 4, 6].map(|number| rig.show(&mine, number));
     assert_eq!(rig.replicas.bound_to(&mine.stream).len(), 3);
-    for origin in origins {
-        assert!(rig.replicas.hold(origin.session, &mine.uri));
-    }
+    let hold = |origin: Origin| rig.replicas.hold(origin.session, &mine.uri, &caller());
+    let checks = origins.map(|origin| hold(origin).unwrap());
     rig.event("/posts/1", 1);
     rig.told(0);
     rig.replicas.deny(
         origins[0].session,
         &mine.uri,
+        checks[0],
         &failure(ErrorCode::Forbidden),
     );
     assert_eq!(rig.told(0), [Told::Unsubscribe("forbidden".into())]);
-    rig.replicas.stay(origins[1], &other, caller());
+    rig.replicas.stay(origins[1], &other, checks[1]);
     let gap = r#"pogo:gap {"epoch":"e","offset":1} 0"#;
     assert_eq!(rig.told(0), [Told::To(vec![4], gap.into())]);
     // Only now somebody may ask for those who stay where they are.
     rig.plan(Plan::Now(snapshot(1)));
-    rig.replicas.stay(origins[2], &mine, caller());
+    rig.replicas.stay(origins[2], &mine, checks[2]);
     rig.hears(0, Told::To(vec![6], r#"update {"n":1} 1"#.into()))
         .await;
     let bound = rig.replicas.bound(|_, _| true);

@@ -42,6 +42,7 @@ pub(super) fn caller() -> Arc<Caller> {
     Arc::new(Caller {
         grant: None,
         address: [127, 0, 0, 1].into(),
+        turn: 0,
     })
 }
 
@@ -360,12 +361,12 @@ impl World {
     }
 
     pub(super) fn hold(&mut self, number: u64) {
-        self.replica.hold(session(number));
+        self.replica.hold(session(number), 0, &caller());
         self.take();
     }
 
     pub(super) fn confirm(&mut self, number: u64) {
-        self.replica.confirm(session(number), None, self.now());
+        self.replica.confirm(session(number), 0, self.now());
         self.take();
     }
 

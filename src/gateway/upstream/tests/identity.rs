@@ -35,6 +35,7 @@ fn caller(subject: Option<&str>) -> Caller {
     Caller {
         grant: Some(Arc::new(grant)),
         address: "10.0.0.1".parse().unwrap(),
+        turn: 0,
     }
 }
 

@@ -165,6 +165,7 @@ impl World {
                     self.bound.remove(&channel);
                 }
                 Seen::Call(call) => self.calls.push(*call),
+                Seen::Hold(uris, _) => assert!(!uris.is_empty()),
             }
         }
         let busy = self.rig.session.is_busy();

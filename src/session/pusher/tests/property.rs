@@ -70,6 +70,7 @@ impl Model {
                     self.running = Some(operation);
                 }
                 Effect::Call(call) => panic!("{call:?}"),
+                Effect::Hold(uris, _) => panic!("{uris:?}"),
                 Effect::Leave { channel, slot, .. } => {
                     let left = self.taken.remove(&slot.index);
                     assert_eq!(left.as_deref(), Some(channel.as_str()));

@@ -38,6 +38,7 @@ pub(super) fn caller() -> Arc<Caller> {
     Arc::new(Caller {
         grant: None,
         address: [127, 0, 0, 1].into(),
+        turn: 0,
     })
 }
 

@@ -87,6 +87,7 @@ fn another_token_is_shown_to_the_gateway_for_all_that_is_bound() {
         panic!("a reply");
     };
     assert_eq!(reply["status"], "ok");
+    assert_eq!(held(&seen.remove(0)), ["/posts/1", "/posts/2"]);
     let checks = calls(seen);
     assert!(checks.iter().all(|call| call.verb == Verb::Recheck));
     let expires = checks[0].caller.grant.as_ref().unwrap().expires_at;
@@ -102,4 +103,69 @@ fn another_token_is_shown_to_the_gateway_for_all_that_is_bound() {
     assert_eq!(told["event"], "pogo:unsubscribed");
     assert_eq!(told["data"], json!({"reason": "forbidden"}));
     assert_eq!(left, "/posts/2");
+}
+
+/// What is held, on a later token than the first.
+fn held(seen: &Seen) -> Vec<&str> {
+    let Seen::Hold(uris, caller) = seen else {
+        panic!("{seen:?}");
+    };
+    assert!(caller.turn > 0);
+    uris.iter().map(ChannelName::as_str).collect()
+}
+
+impl Rig {
+    /// Another token; what follows before the reply.
+    fn renew(&mut self, lifetime: u64) -> Vec<Seen> {
+        self.say(json!({"id": 1, "event": "auth", "data": {"token": "t"}}));
+        let mut seen = self.resume(Outcome::Authenticated(Ok(grant("ann", lifetime))));
+        let reply = seen.pop();
+        assert!(matches!(reply, Some(Seen::Frame(reply)) if reply["status"] == "ok"));
+        seen
+    }
+}
+
+#[test]
+fn all_that_is_bound_is_held_though_not_all_can_be_asked_about_at_once() {
+    let settings = Settings {
+        max_calls: 1,
+        ..Settings::default()
+    };
+    let mut rig = with(settings, &[]);
+    for (at, uri) in (1..).zip(["/posts/1", "/posts/2", "/posts/3"]) {
+        rig.bound_to(uri, at);
+    }
+    let mut seen = rig.renew(7200);
+    assert_eq!(held(&seen.remove(0)), ["/posts/1", "/posts/2", "/posts/3"]);
+    let first = call(seen);
+    let second = call(rig.answered(answer(first.id, Some(""), None), 0));
+    assert_eq!(second.verb, Verb::Recheck);
+}
+
+#[test]
+fn what_an_older_token_has_bound_is_asked_about_on_the_newer() {
+    let mut rig = ann();
+    let older = call(rig.say(json!({"event": "bind", "uri": "/posts/1"})));
+    assert!(rig.renew(7200).is_empty(), "nothing is bound yet");
+    let mut seen = rig.answered(answer(older.id, Some(""), bound("/posts/1", 3)), 1);
+    assert_eq!(held(&seen.remove(0)), ["/posts/1"]);
+    let check = call(seen);
+    assert_eq!((check.verb, check.caller.turn), (Verb::Recheck, 1));
+    let expires = check.caller.grant.as_ref().unwrap().expires_at;
+    assert_eq!(expires, START + 7200);
+}
+
+#[test]
+fn what_an_older_token_is_refused_says_nothing_of_the_newer() {
+    let mut rig = ann();
+    rig.bound_to("/posts/1", 1);
+    let mut seen = rig.renew(7200);
+    seen.remove(0);
+    let older = call(seen);
+    let mut seen = rig.renew(9000);
+    seen.remove(0);
+    let newer = call(seen);
+    assert!(rig.answered(answer(older.id, None, None), 0).is_empty());
+    let seen = rig.answered(answer(newer.id, None, None), 0);
+    assert!(matches!(&seen[..], [Seen::Frame(_), Seen::Leave(..)]));
 }
