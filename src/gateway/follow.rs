@@ -40,6 +40,8 @@ impl Gateway {
         if let Err(failure) = self.in_force(&caller) {
             return Fetched::Denied(failure);
         }
+        // Nobody is given what comes of it whose access is not known any more.
+        self.hold_expired(&resource.stream);
         let kind = match resource.settings.collection {
             true => ResourceKind::Collection,
             false => ResourceKind::Item,

@@ -186,3 +186,34 @@ async fn a_session_is_held_before_it_is_asked_about() {
     rig.silent(&ada).await;
     assert_eq!(rig.upstream.seen().len(), 1, "nobody is there to ask for");
 }
+
+#[tokio::test]
+async fn access_that_has_run_out_is_checked_before_what_a_poll_brings() {
+    let rig = Rig::of_posts(|posts| {
+        posts.access = AccessRule::Upstream;
+        posts.access_ttl = Duration::from_millis(50);
+        posts.revalidate_every = Some(Duration::from_secs(1));
+    })
+    .await;
+    let (ada, bob) = (rig.client(&sub("ada")), rig.client(&sub("bob")));
+    for client in [&ada, &bob] {
+        rig.bind(client, Verb::Show, "/posts/1", "\"a\"").await;
+    }
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let refuse_bob = async {
+        loop {
+            let asked = rig.upstream.next().await;
+            match asked.header("authorization") == Some(&*bearer(&bob)) {
+                true => asked.answer(403, &[], "null"),
+                false => asked.ok("\"secret\""),
+            }
+        }
+    };
+    let told = async { (rig.line(&ada).await, rig.line(&bob).await) };
+    let (ada, bob) = tokio::select! {
+        lines = told => lines,
+        () = refuse_bob => unreachable!(),
+    };
+    assert_eq!(ada, "update /posts/1 \"secret\"");
+    assert_eq!(bob, "unsubscribed /posts/1 forbidden");
+}
