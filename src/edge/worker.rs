@@ -13,6 +13,7 @@ mod cap;
 mod client;
 mod direct;
 mod effects;
+mod end;
 mod fanout;
 mod flush;
 mod inbox;

@@ -89,6 +89,15 @@ impl Session {
         of_each!(self, session => session.slot(channel))
     }
 
+    /// Whether a list that is under way is still to join `channel`.
+    pub fn is_to_join(&self, channel: &str) -> bool {
+        match self {
+            Self::Native(session) => session.is_to_join(channel),
+            // What it joins is asked for at once.
+            Self::Pusher(_) => false,
+        }
+    }
+
     /// Whether an operation is under way: feed it nothing else then (deadlines excepted).
     pub fn is_busy(&self) -> bool {
         of_each!(self, session => session.is_busy())
@@ -143,7 +152,7 @@ impl Session {
         of_each!(self, session => session.server_subscribe(channel, now, out))
     }
 
-    /// Unsubscribes it and tells it why. False: it was not there.
+    /// Unsubscribes it and tells it why. False: it was not there. While busy, too.
     pub fn server_unsubscribe(
         &mut self,
         channel: &str,

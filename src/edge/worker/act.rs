@@ -1,4 +1,5 @@
-//! What the node asks of a worker's sessions: lists, and actions on those that match.
+//! What the node asks of a worker's sessions: lists, and actions on those that match. To subscribe
+//! and to send wait for a busy session; an end does not: see `end`.
 
 use std::ops::Bound;
 use std::time::Duration;
@@ -77,9 +78,10 @@ impl Worker {
                 self.close(key, *code);
                 return true;
             }
-            SessionAction::Subscribe(..)
-            | SessionAction::Unsubscribe(..)
-            | SessionAction::Send { .. } => {}
+            SessionAction::Unsubscribe(channel, reason) => {
+                return self.unsubscribe(key, channel, reason);
+            }
+            SessionAction::Subscribe(..) | SessionAction::Send { .. } => {}
         }
         if let Some(operation) = &mut client.operation {
             let room = operation.deferred.len() < MAX_DEFERRED;
@@ -88,11 +90,7 @@ impl Worker {
             }
             return room;
         }
-        if let SessionAction::Unsubscribe(channel, _) = action {
-            self.deliver_rest(key, channel.as_str());
-        }
-        let client = self.clients.get_mut(key as usize);
-        let Some(session) = client.and_then(|client| client.session.as_mut()) else {
+        let Some(session) = &mut client.session else {
             return false;
         };
         let out = &mut self.effects;
@@ -100,14 +98,11 @@ impl Worker {
             SessionAction::Subscribe(channel) => {
                 session.server_subscribe(channel.clone(), self.now, out)
             }
-            SessionAction::Unsubscribe(channel, reason) => {
-                session.server_unsubscribe(channel.as_str(), reason, out)
-            }
             SessionAction::Send { event, data } => {
                 session.server_send(event, data, out);
                 true
             }
-            SessionAction::Count | SessionAction::Close(_) => true,
+            SessionAction::Count | SessionAction::Close(_) | SessionAction::Unsubscribe(..) => true,
         };
         self.carry_out(key);
         taken

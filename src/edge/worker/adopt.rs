@@ -203,6 +203,8 @@ impl Worker {
             self.mailbox_bytes -= std::mem::take(&mut operation.held_bytes);
             operation.held.clear();
             operation.lost.clear();
+            operation.ended.clear();
+            operation.refused = Box::default();
             operation.deferred.clear();
             operation.backlog = Vec::new();
         }

@@ -22,7 +22,12 @@ impl Worker {
             return self.unbind(target.session, answer.bound.as_ref());
         };
         let slot = match session.binding(&answer) {
-            Some(binding) => self.bind(target, binding, &mut answer),
+            Some(binding) => {
+                if let Some(bound) = answer.bound.as_ref().filter(|_| binding.slot.is_none()) {
+                    self.tell_end(key, &bound.uri);
+                }
+                self.bind(target, binding, &mut answer)
+            }
             None => {
                 self.unbind(target.session, answer.bound.as_ref());
                 None

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::mailbox::{Bounds, Entry, Mailbox};
 use super::operations::{Joining, Kind};
 use super::transport::Transport;
+use crate::channel::{ChannelName, SlowPolicy};
 use crate::hub::SessionAction;
 use crate::limits::ConnectionPermit;
 use crate::protocol::frame::FrameReader;
@@ -72,6 +73,10 @@ pub(super) struct InFlight {
     pub(super) held_bytes: usize,
     /// Pushes that found no room there; at most one entry a subscription.
     pub(super) lost: Vec<Lost>,
+    /// What the session is still told of subscriptions that it is off already.
+    pub(super) ended: Vec<Ended>,
+    /// Channels that it is off before their joins have begun or ended.
+    pub(super) refused: Box<[ChannelName]>,
     /// What the server wants of the session, once it is free.
     pub(super) deferred: VecDeque<SessionAction>,
     /// Bytes that were read before the operation began.
@@ -86,6 +91,16 @@ pub(super) struct Held {
     /// Of a push that tells of presence; 0 elsewhere.
     pub(super) revision: u64,
     pub(super) entry: Entry,
+}
+
+/// The rest of a subscription: what came before its end, and the notice of it. No more of them than
+/// the session could be on channels.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) channel: ChannelName,
+    pub(super) slow: SlowPolicy,
+    /// With the epoch of those that have one.
+    pub(super) rest: Vec<(Entry, Option<Epoch>)>,
 }
 
 /// Pushes of one subscription that were dropped while they waited.
@@ -107,6 +122,8 @@ impl InFlight {
             held: VecDeque::new(),
             held_bytes: 0,
             lost: Vec::new(),
+            ended: Vec::new(),
+            refused: Box::default(),
             deferred: VecDeque::new(),
             backlog: Vec::new(),
         }
@@ -117,6 +134,8 @@ impl InFlight {
         self.held = waited.held;
         self.held_bytes = waited.held_bytes;
         self.lost = waited.lost;
+        self.ended = waited.ended;
+        self.refused = waited.refused;
         self.deferred = waited.deferred;
         self.backlog = waited.backlog;
     }
@@ -130,8 +149,9 @@ impl InFlight {
     pub(super) fn drop_expired(&mut self, now: Instant) -> u64 {
         let before = self.held.len();
         self.held.retain(|held| !held.entry.is_expired(now));
+        let ended: usize = self.ended.iter().map(Ended::cost).sum();
         let costs = self.held.iter().map(|held| held.entry.cost());
-        self.held_bytes = costs.sum();
+        self.held_bytes = ended + costs.sum::<usize>();
         (before - self.held.len()) as u64
     }
 
@@ -160,6 +180,13 @@ impl InFlight {
                 last: sequence,
             }),
         }
+    }
+}
+
+impl Ended {
+    /// What it takes of what may wait.
+    pub(super) fn cost(&self) -> usize {
+        self.rest.iter().map(|(entry, _)| entry.cost()).sum()
     }
 }
 

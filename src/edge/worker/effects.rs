@@ -8,7 +8,7 @@ use super::client::{InFlight, Phase};
 use super::mailbox::{Entry, Kind};
 use super::operations::{self, Entered, Finished, Joining};
 use crate::channel::ChannelName;
-use crate::code::CloseCode;
+use crate::code::{CloseCode, ErrorCode};
 use crate::event_log::{Details, EventKind};
 use crate::hub::SessionFilter;
 use crate::resource::Origin;
@@ -127,7 +127,11 @@ impl Worker {
             operations::start(&self.services, id, address, operation)
         };
         match operations::poll_once(running) {
-            Ok(finished) => Some(self.settle(key, finished)),
+            Ok(finished) => {
+                let waited = self.clients[key as usize].operation.as_ref();
+                let refused = waited.map(|waited| waited.refused.clone());
+                Some(self.settle(key, finished, &refused.unwrap_or_default()))
+            }
             Err(running) => {
                 let mut operation = InFlight::new(kind, joining);
                 let client = &mut self.clients[key as usize];
@@ -161,15 +165,21 @@ impl Worker {
         }
     }
 
-    /// Brings the table in line with how joins ended.
-    fn settle(&mut self, key: u32, finished: Finished) -> Outcome {
+    /// Brings the table in line with how joins ended; those that are `refused` have no effect.
+    fn settle(&mut self, key: u32, finished: Finished, refused: &[ChannelName]) -> Outcome {
         let mut joined = match finished {
             Finished::Other(outcome) => return outcome,
             Finished::Joined(joined) => joined,
         };
         let id = self.session_id(key);
         for (joining, result) in &mut joined {
+            let refuse = joining.fresh && refused.contains(&joining.channel);
+            if refuse && result.is_ok() {
+                self.leave_node(joining.channel.clone(), joining.present);
+                *result = Err(ErrorCode::NotSubscribed);
+            }
             match (result, id) {
+                (Ok(_), Some(_)) if !self.is_there(key, joining) => self.exit(joining),
                 (Ok(entered), Some(id)) => self.settle_one(joining, entered, id),
                 (Ok(_), None) if joining.fresh => {
                     // The session has gone meanwhile.
@@ -183,6 +193,16 @@ impl Worker {
             }
         }
         operations::outcome(joined)
+    }
+
+    /// Whether what is joined has its place: one that was there before may have been taken off
+    /// meanwhile, and its place may be another's.
+    fn is_there(&self, key: u32, joining: &Joining) -> bool {
+        let client = self.clients.get(key as usize);
+        let session = client.and_then(|client| client.session.as_ref());
+        joining.fresh
+            || session.and_then(|session| session.slot(joining.channel.as_str()))
+                == Some(joining.slot)
     }
 
     fn settle_one(&mut self, joining: &Joining, entered: &mut Entered, id: SessionId) {
@@ -280,7 +300,7 @@ impl Worker {
             return;
         };
         let gone = client.phase == Phase::Gone;
-        let outcome = self.settle(key, finished);
+        let outcome = self.settle(key, finished, &in_flight.refused);
         if gone {
             return self.remove(key);
         }

@@ -55,12 +55,7 @@ impl Worker {
 
     /// Gives a session at once what is still to come on a channel, before it is taken off it: an
     /// end that was decided after a publication is told after it.
-    pub(super) fn deliver_rest(&mut self, connection: u32, channel: &str) {
-        let client = self.clients.get(connection as usize);
-        let session = client.and_then(|client| client.session.as_ref());
-        let Some(slot) = session.and_then(|session| session.slot(channel)) else {
-            return;
-        };
+    pub(super) fn deliver_rest(&mut self, slot: Slot) {
         let Some(channel) = self.table.channel(slot.channel) else {
             return;
         };

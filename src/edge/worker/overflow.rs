@@ -5,10 +5,9 @@
 use std::time::Instant;
 
 use super::Worker;
-use super::client::{Client, Held, InFlight, Lost, Phase};
+use super::client::{Client, Held, InFlight, Lost};
 use super::mailbox::{Bounds, Entry, Kind, SpareRings};
 use crate::channel::{ChannelName, SlowPolicy};
-use crate::code::CloseCode;
 use crate::publication::{Epoch, Position};
 use crate::session::{Effect, Session};
 
@@ -158,22 +157,26 @@ impl Worker {
     pub(super) fn pass_on(&mut self, key: u32, waited: &mut InFlight) {
         self.mailbox_bytes -= std::mem::take(&mut waited.held_bytes);
         for lost in std::mem::take(&mut waited.lost) {
-            self.tell_loss(key, &lost);
+            if let Some(gap) = self.loss(key, &lost) {
+                self.tell_loss(key, gap);
+            }
         }
         for held in std::mem::take(&mut waited.held) {
-            self.pass_on_one(key, held);
+            if let Some((channel, slow)) = self.take_in(&held) {
+                self.put(key, held.entry, ((&channel, slow), held.epoch.as_ref()));
+            }
+        }
+        for ended in std::mem::take(&mut waited.ended) {
+            self.give_ended(key, ended);
         }
     }
 
-    /// Publications were dropped while they waited: those that the operation has not brought are
-    /// lost.
-    fn tell_loss(&mut self, key: u32, lost: &Lost) {
-        let Some((channel, subscriber)) = self.table.subscription(lost.slot, lost.subscription)
-        else {
-            return;
-        };
+    /// Publications were dropped while they waited: the gap that tells of those that the operation
+    /// has not brought.
+    pub(super) fn loss(&mut self, key: u32, lost: &Lost) -> Option<Entry> {
+        let (channel, subscriber) = self.table.subscription(lost.slot, lost.subscription)?;
         if lost.first != 0 && lost.last <= subscriber.after {
-            return;
+            return None;
         }
         let first = lost.first.max(subscriber.after + 1);
         subscriber.after = subscriber.after.max(lost.last);
@@ -182,65 +185,36 @@ impl Worker {
             epoch: lost.epoch.as_ref(),
             slow: channel.1,
         };
+        let session = self.clients.get_mut(key as usize)?.session.as_mut()?;
+        gap_entry(session, (lost.subscription, first), &source)
+    }
+
+    pub(super) fn tell_loss(&mut self, key: u32, gap: Entry) {
         let Some(client) = self.clients.get_mut(key as usize) else {
             return;
         };
         let before = client.waiting_bytes();
-        let Some(session) = &mut client.session else {
-            return;
-        };
-        if let Some(gap) = gap_entry(session, (lost.subscription, first), &source) {
-            client.mailbox.push(gap, &mut self.spare_rings);
-            self.grown(key, before);
-            self.mark_dirty(key);
-        }
+        client.mailbox.push(gap, &mut self.spare_rings);
+        self.grown(key, before);
+        self.mark_dirty(key);
     }
 
-    fn pass_on_one(&mut self, key: u32, held: Held) {
-        let Some((subscription, sequence)) = held.entry.kind.place() else {
-            return;
-        };
+    /// Counts a push that has waited as given, unless it is known: where it comes from.
+    pub(super) fn take_in(&mut self, held: &Held) -> Option<(ChannelName, SlowPolicy)> {
+        let (subscription, sequence) = held.entry.kind.place()?;
         if self
             .table
             .has_listed(held.slot, subscription, held.revision)
         {
-            return;
+            return None;
         }
-        let Some((channel, subscriber)) = self.table.subscription(held.slot, subscription) else {
-            return;
-        };
+        let (channel, subscriber) = self.table.subscription(held.slot, subscription)?;
         if sequence != 0 {
             if sequence <= subscriber.after {
-                return;
+                return None;
             }
             subscriber.after = sequence;
         }
-        let Some(client) = self.clients.get_mut(key as usize) else {
-            return;
-        };
-        if client.phase != Phase::Open {
-            return;
-        }
-        let source = Source {
-            channel: &channel.0,
-            epoch: held.epoch.as_ref(),
-            slow: channel.1,
-        };
-        let mut room = Room {
-            bounds: self.bounds,
-            spare: &mut self.spare_rings,
-            now: self.now.instant,
-            expired: 0,
-            dropped: 0,
-        };
-        let before = client.waiting_bytes();
-        let offer = put(client, held.entry, &source, &mut room);
-        let (expired, dropped) = (room.expired, room.dropped);
-        self.count_lost(expired, dropped);
-        self.grown(key, before);
-        match offer {
-            Offer::Full => self.close(key, CloseCode::SlowConsumer),
-            Offer::Queued | Offer::Kept => self.mark_dirty(key),
-        }
+        Some(channel)
     }
 }

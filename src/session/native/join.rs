@@ -124,7 +124,8 @@ impl Session {
 
     fn absorb_one(&mut self, target: &Target, joined: Joined) -> Result<HistoryPage, Refusal> {
         let live = self.subscriptions.get(target.channel.as_str());
-        if target.renewed && live.is_none() {
+        let stays = live.is_some_and(|live| live.slot == joined.slot);
+        if target.renewed && !stays {
             return Err(Refusal::new(
                 ErrorCode::NotSubscribed,
                 "The server ended this subscription meanwhile; subscribe again if you may.",

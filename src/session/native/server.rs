@@ -79,7 +79,17 @@ impl Session {
         }
     }
 
-    /// Unsubscribes it; `pogo:unsubscribed` with `reason` follows. False: it was not there.
+    /// Whether a list whose calls are under way is still to join `channel`.
+    pub fn is_to_join(&self, channel: &str) -> bool {
+        let Some(Pending::Gather(gather)) = self.pending.as_deref() else {
+            return false;
+        };
+        let is_it = |target: &Target| target.channel.as_str() == channel;
+        gather.targets.iter().any(is_it)
+    }
+
+    /// Unsubscribes it; `pogo:unsubscribed` with `reason` follows. False: it was not there. While
+    /// busy, too.
     pub fn server_unsubscribe(
         &mut self,
         channel: &str,

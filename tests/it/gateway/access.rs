@@ -1,6 +1,6 @@
 //! Who may see what, and for how long. After Resgate's 10 (reaccess) and 11 (system events).
 
-use pogo::control::proto::ReaccessRequest;
+use pogo::control::proto::{ListSessionsRequest, ReaccessRequest};
 use serde_json::{Value, json};
 
 use super::{SHARED, client, posts, verb};
@@ -123,6 +123,51 @@ async fn whoever_loses_access_is_told_and_gets_nothing_more() {
         .await;
     ann.expect("update").await;
     bob.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_busy_loses_access_at_once_and_is_told_in_turn() {
+    let mut api = Upstream::held().await;
+    let server = TestServer::with(&posts(&api.upstream, ASKED)).await;
+    let mut control = server.control().await;
+    let (mut ann, mut bob) = (client(&server, "ann").await, client(&server, "bob").await);
+    let body = json!({"id": 1, "version": 1});
+    shown(&mut ann, &mut api, "/posts/1", "ann", &body).await;
+    shown(&mut bob, &mut api, "/posts/1", "bob", &body).await;
+    ann.send(&json!({"id": "list", "event": "channel:subscribe", "channels": ["/posts/2"]}))
+        .await;
+    let slow = api.expect("GET", "/posts/2").await;
+    let mut checking = control.clone();
+    let checking = tokio::spawn(async move {
+        let request = ReaccessRequest {
+            uri_pattern: Some("/posts/1".into()),
+            ..Default::default()
+        };
+        checking.endpoints.reaccess(request).await.unwrap();
+    });
+    for _ in 0..2 {
+        let asked = api.expect("GET", "/posts/1").await;
+        let denied = asked.subject().as_deref() == Some("ann");
+        asked.json(if denied { 403 } else { 200 }, &body);
+    }
+    checking.await.unwrap();
+    let request = ListSessionsRequest {
+        channel: Some("/posts/1".into()),
+        ..Default::default()
+    };
+    let listed = control.sessions.list_sessions(request).await.unwrap();
+    let listed = listed.into_inner().sessions;
+    let on_it: Vec<_> = listed.iter().map(|one| one.subject.as_deref()).collect();
+    assert_eq!(on_it, [Some("bob")], "ann is off it at once");
+    control
+        .publish("/posts/1", "update", &json!({"id": 1, "version": 2}))
+        .await;
+    assert_eq!(bob.expect("update").await["data"]["version"], 2);
+    slow.json(200, &json!({"id": 2, "version": 1}));
+    assert_eq!(ann.next().await["id"], "list");
+    let ended = ann.expect("pogo:unsubscribed").await;
+    assert_eq!(ended["data"]["reason"], "forbidden", "{ended}");
+    ann.quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

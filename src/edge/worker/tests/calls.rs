@@ -1,6 +1,7 @@
 //! Calls, their answers and what replicas push, in whatever order they meet, with a gateway that
 //! answers when it is told to.
 
+mod ends;
 mod lists;
 
 use std::sync::{Arc, Mutex};
