@@ -54,7 +54,7 @@ pub struct Shared {
 
 impl Shared {
     /// Whether `name` is where endpoints are: no ordinary channel's.
-    fn is_covered(&self, name: &str) -> bool {
+    pub fn is_covered(&self, name: &str) -> bool {
         name.starts_with('/') && !matches!(self.routes.load().find(name), Ok(None))
     }
 }

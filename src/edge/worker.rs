@@ -228,6 +228,7 @@ impl Worker {
             }) => {
                 let _ = reply.send(self.act(&filter, &action));
             }
+            Input::Message(WorkerMessage::Rerouted) => self.rerouted(),
             Input::Message(WorkerMessage::Drain { period }) => self.drain(period),
             Input::Adopt(connection) => self.adopt(*connection),
             Input::Finished {

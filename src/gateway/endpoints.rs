@@ -281,6 +281,8 @@ impl Endpoints {
         next.check_room(self.limit)?;
         let now = Arc::new(next.routes(last)?);
         let before = self.shared.routes.swap(now.clone());
+        // Behind it: whoever subscribes from now on meets the new table.
+        self.node.hub().rerouted();
         *lists = next;
         if let Some(upkeep) = self.upkeep() {
             // What came from elsewhere, or by other rules, is no answer any more.

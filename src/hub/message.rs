@@ -61,6 +61,9 @@ pub enum WorkerMessage {
         /// Its answer.
         answer: Box<Answer>,
     },
+    /// The endpoints in force have changed: take sessions off the ordinary channels that lie where
+    /// endpoints are now.
+    Rerouted,
     /// Tell every session to go and close them over `period`.
     Drain {
         /// How long the closing is spread over.

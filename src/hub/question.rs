@@ -58,6 +58,14 @@ impl Hub {
         (sessions, unanswered)
     }
 
+    /// The endpoints in force have changed: sessions leave the ordinary channels that lie where
+    /// endpoints are now.
+    pub fn rerouted(&self) {
+        for worker in self.attached() {
+            worker.post(WorkerMessage::Rerouted);
+        }
+    }
+
     /// Tells every session to go and has them closed over `period`.
     pub fn drain(&self, period: Duration) {
         for worker in self.attached() {

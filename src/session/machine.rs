@@ -98,6 +98,12 @@ impl Session {
         }
     }
 
+    /// The ordinary channels that it is on, or a list is still to join, and that lie where endpoints
+    /// are now.
+    pub fn newly_covered(&self) -> Vec<ChannelName> {
+        of_each!(self, session => session.newly_covered())
+    }
+
     /// Whether an operation is under way: feed it nothing else then (deadlines excepted).
     pub fn is_busy(&self) -> bool {
         of_each!(self, session => session.is_busy())

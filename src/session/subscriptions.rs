@@ -89,6 +89,12 @@ impl Subscriptions {
             .map(|(name, subscription)| (name, subscription))
     }
 
+    /// The channels that the gateway has not bound, in order of name.
+    pub(super) fn ordinary(&self) -> impl Iterator<Item = &ChannelName> {
+        let ordinary = self.iter().filter(|(_, subscription)| !subscription.covered);
+        ordinary.map(|(channel, _)| channel)
+    }
+
     /// Leaves all of them.
     pub(super) fn leave_all(&mut self, out: &mut Vec<Effect>) {
         let all = std::mem::take(&mut self.0);

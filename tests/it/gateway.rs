@@ -2,6 +2,7 @@
 //! what clients see.
 
 mod access;
+mod changes;
 mod convergence;
 mod events;
 mod joins;

@@ -16,7 +16,37 @@ use crate::hub::SessionAction;
 use crate::publication::Epoch;
 use crate::session::{Effect, Slot};
 
+/// Why a session leaves an ordinary channel where an endpoint is now.
+const COVERED: &str = "covered";
+
 impl Worker {
+    /// The endpoints in force have changed. On an ordinary channel that is covered now a session
+    /// would be given what nobody has asked for it: it leaves, and binds if it may.
+    pub(super) fn rerouted(&mut self) {
+        let keys: Vec<u32> = self.by_id.values().copied().collect();
+        for key in keys {
+            for channel in self.newly_covered(key) {
+                self.unsubscribe(key, &channel, COVERED);
+            }
+        }
+    }
+
+    /// The ordinary channels of a session, those that it is joining too, where endpoints are.
+    fn newly_covered(&self, key: u32) -> Vec<ChannelName> {
+        let client = self.clients.get(key as usize);
+        let Some((client, session)) =
+            client.and_then(|client| Some((client, client.session.as_ref()?)))
+        else {
+            return Vec::new();
+        };
+        let mut covered = session.newly_covered();
+        let joining = client.operation.iter().flat_map(|one| &one.joining);
+        let joining = joining
+            .filter(|joining| joining.fresh && self.shared.is_covered(joining.channel.as_str()));
+        covered.extend(joining.map(|joining| joining.channel.clone()));
+        covered
+    }
+
     /// Takes the session off `channel`, which it is on, joins, or was to be put on.
     pub(super) fn unsubscribe(&mut self, key: u32, channel: &ChannelName, reason: &str) -> bool {
         let not_yet = self.take_back(key, channel);

@@ -92,6 +92,7 @@ impl Worker for Answering {
             WorkerMessage::Deliver(_)
             | WorkerMessage::DeliverTo { .. }
             | WorkerMessage::Answer { .. }
+            | WorkerMessage::Rerouted
             | WorkerMessage::Drain { .. } => {}
         }
     }

@@ -88,6 +88,21 @@ impl Session {
         gather.targets.iter().any(is_it)
     }
 
+    /// The ordinary channels that it is on, or a list is still to join, and that lie where endpoints
+    /// are now.
+    pub fn newly_covered(&self) -> Vec<ChannelName> {
+        let to_join: &[Target] = match self.pending.as_deref() {
+            Some(Pending::Gather(gather)) => &gather.targets,
+            _ => &[],
+        };
+        let ordinary = self.subscriptions.ordinary();
+        ordinary
+            .chain(to_join.iter().map(|target| &target.channel))
+            .filter(|channel| self.shared.is_covered(channel.as_str()))
+            .cloned()
+            .collect()
+    }
+
     /// Unsubscribes it; `pogo:unsubscribed` with `reason` follows. False: it was not there. While
     /// busy, too.
     pub fn server_unsubscribe(

@@ -41,6 +41,13 @@ impl Session {
         true
     }
 
+    /// The channels that it is on and that lie where endpoints are now.
+    pub fn newly_covered(&self) -> Vec<ChannelName> {
+        let covered = |channel: &&ChannelName| self.shared.is_covered(channel.as_str());
+        let ordinary = self.subscriptions.ordinary();
+        ordinary.filter(covered).cloned().collect()
+    }
+
     /// Unsubscribes it; the client sees a `pusher:subscription_error` with the reason. False: it
     /// was not there.
     pub fn server_unsubscribe(

@@ -393,6 +393,7 @@ impl Worker for FakeWorker {
             WorkerMessage::Deliver(_)
             | WorkerMessage::DeliverTo { .. }
             | WorkerMessage::Answer { .. }
+            | WorkerMessage::Rerouted
             | WorkerMessage::Drain { .. } => {}
         }
     }

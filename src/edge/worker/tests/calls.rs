@@ -72,6 +72,12 @@ fn show(id: u64, uri: &str) -> Value {
     json!({"id": id, "event": "show", "uri": uri})
 }
 
+fn posts() -> Routes {
+    let bases = vec![Uri::from_static("http://blog:8080")];
+    let posts = Endpoint::new("posts", Some("/posts/{id}"), Some("/posts"), bases);
+    Routes::new(vec![posts]).unwrap()
+}
+
 impl Rig {
     fn covered() -> Self {
         Self::covered_with(&Setup::default())
@@ -79,11 +85,7 @@ impl Rig {
 
     fn covered_with(setup: &Setup) -> Self {
         let rig = Self::with(setup);
-        let bases = vec![Uri::from_static("http://blog:8080")];
-        let posts = Endpoint::new("posts", Some("/posts/{id}"), Some("/posts"), bases);
-        rig.shared
-            .routes
-            .store(Arc::new(Routes::new(vec![posts]).unwrap()));
+        rig.shared.routes.store(Arc::new(posts()));
         rig
     }
 

@@ -151,3 +151,45 @@ fn a_renewal_under_way_leaves_alone_who_has_the_place_now() {
     drop((client, other));
     rig.assert_empty();
 }
+
+#[test]
+fn who_is_on_what_becomes_covered_leaves_it() {
+    let mut rig = Rig::new();
+    let mut client = rig.join();
+    for channel in ["/posts/1", "/%70osts/2", "/pages/1"] {
+        rig.subscribe(&mut client, channel);
+    }
+    rig.broker.hold(true, false);
+    let list =
+        json!({"id": "list", "event": "channel:subscribe", "channels": ["/posts/3", "news"]});
+    client.send(&list);
+    rig.settle();
+    rig.shared.routes.store(Arc::new(posts()));
+    rig.node.hub().rerouted();
+    for uri in ["/posts/1", "/posts/2", "/posts/3"] {
+        rig.deliver(push(uri, 1, 1));
+    }
+    rig.settle();
+    rig.broker.open();
+    let reply = rig.text(&mut client);
+    let results = &reply["data"]["results"];
+    assert_eq!(results[0]["error"]["code"], "not_subscribed", "{reply}");
+    assert_eq!(results[1]["channel"], "news", "{reply}");
+    for uri in ["/%70osts/2", "/posts/1"] {
+        let ended = rig.text(&mut client);
+        assert_eq!(ended["event"], "pogo:unsubscribed", "{ended}");
+        let told = (&ended["uri"], &ended["channel"]);
+        assert!(told.0 == uri || told.1 == uri, "{ended}");
+        assert_eq!(ended["data"]["reason"], "covered");
+    }
+    assert!(rig.told(&mut client).is_empty());
+    rig.until("the leaving", |rig| rig.node.hub().len() == 2);
+    // Now it is the gateway's.
+    let asked = rig.call(&mut client, &show(1, "/posts/1"));
+    rig.bind(&asked, 1);
+    assert_eq!(rig.text(&mut client)["bound"], "/posts/1");
+    rig.node.hub().rerouted();
+    assert!(rig.told(&mut client).is_empty(), "what is bound stays");
+    drop(client);
+    rig.assert_empty();
+}
