@@ -127,7 +127,7 @@ impl Gateway {
         let bound = self
             .replicas()
             .bound(|uri, caller| whose.matches(uri, caller));
-        self.check(bound).await
+        self.check_all(bound).await
     }
 
     /// The endpoints have changed: who is bound to what is covered otherwise is checked.
@@ -145,7 +145,7 @@ impl Gateway {
             self.known().deny(asker(one), &one.resource.uri);
             self.cache().bump(one.resource.stream.as_str());
         }
-        self.check(changed).await
+        self.check_all(changed).await
     }
 
     /// Holds those on `stream` whose access is not known any more, and asks about them.
@@ -171,6 +171,15 @@ impl Gateway {
             self.runtime()
                 .spawn(async move { gateway.check(out).await });
         }
+    }
+
+    /// As [`Self::check`], to its end, even if the caller waits no longer: whoever is held has to
+    /// be let go.
+    async fn check_all(self: &Arc<Self>, bound: Vec<Bound>) -> Checked {
+        let gateway = Arc::clone(self);
+        let check = async move { gateway.check(bound).await };
+        // Only a runtime that ends cuts it off.
+        self.runtime().spawn(check).await.unwrap_or_default()
     }
 
     /// Asks about these: once for each asker and uri.

@@ -7,6 +7,7 @@ mod client;
 mod http;
 mod reads;
 mod rechecks;
+mod renewals;
 mod rig;
 mod told;
 mod tokens;
