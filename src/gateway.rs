@@ -48,7 +48,6 @@ use bind::InHand;
 use cache::Cache;
 use call::Reply;
 use deliver::Expected;
-use recheck::Expiries;
 use replica::{Fetcher, Replicas};
 use upstream::Upstreams;
 
@@ -75,7 +74,6 @@ pub struct Gateway {
 /// What the gateway remembers between calls.
 struct Memory {
     known: Known,
-    expiries: Expiries,
     in_hand: InHand,
     expected: Expected,
 }
@@ -106,7 +104,6 @@ impl Gateway {
             )),
             memory: Memory {
                 known: Known::new(config.max_access),
-                expiries: Expiries::default(),
                 in_hand: InHand::default(),
                 expected: Expected::default(),
             },
@@ -157,10 +154,6 @@ impl Gateway {
 
     fn known(&self) -> &Known {
         &self.memory.known
-    }
-
-    fn expiries(&self) -> &Expiries {
-        &self.memory.expiries
     }
 
     fn in_hand(&self) -> &InHand {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub(super) use expression::holds;
-pub(super) use known::{Era, Known};
+pub(super) use known::{Asking, Known, Question};
 
 use crate::auth::{Fingerprint, Grant};
 use crate::resource::{Audience, Credentials, Endpoint};

@@ -20,6 +20,9 @@ use crate::resource::{
     Audience, Call, Failure, Origin, Realtime, Resource, ResourceKind, Success, Verb, VersionAt,
 };
 
+/// How often a call is begun anew because its endpoint changes.
+const TRIES: usize = 4;
+
 /// The node has been joined for a session. Dropped, it is left again.
 pub(super) struct Joined {
     gateway: Weak<Gateway>,
@@ -85,23 +88,45 @@ impl Gateway {
             let read = self.read_once(&view).await;
             return reply.send(read, None);
         }
-        let joined = match self.join(&view, origin).await {
-            Ok(joined) => joined,
-            Err(failure) => return reply.refuse(failure),
-        };
+        let mut resource = resource.clone();
+        for _ in 0..TRIES {
+            match self.bind(&call, &resource, origin).await {
+                Ok(true) => return reply.hand_over(),
+                Ok(false) => {}
+                Err(failure) => return reply.refuse(failure),
+            }
+            resource = match self.resource_of(&call) {
+                Ok(resource) => resource,
+                Err(failure) => return reply.refuse(failure),
+            };
+        }
+        let message = "The endpoint of this uri keeps changing.";
+        reply.refuse(failure::unavailable(message, None));
+    }
+
+    /// Gives the call to the uri's replica, which answers it. False: its endpoint has changed
+    /// meanwhile.
+    async fn bind(
+        self: &Arc<Self>,
+        call: &Call,
+        resource: &Resource,
+        origin: Origin,
+    ) -> Result<bool, Failure> {
+        let view = View::of(resource, &call.caller)?;
+        let joined = self.join(&view, origin).await?;
         let stamp = self.cache().stamp();
-        let seen = match self.admit(&view).await {
-            Ok(seen) => seen,
-            Err(failure) => return reply.refuse(failure),
-        };
-        self.note_access(&view, resource);
+        let seen = self.admit(&view).await?;
         let in_hand = seen.map(|seen| self.in_hand().put(&view, (seen, stamp)));
-        let attach = joined.attach(&call, None);
+        let attach = joined.attach(call, None);
         let followed = self.followed(&view, resource);
-        reply.hand_over();
-        joined.keep();
-        self.replicas().attach(&followed, attach);
+        let taken = self.replicas().attach(&followed, attach).is_ok();
+        if taken {
+            // Only now: who takes access back from here on finds him among the bound.
+            self.note_access(&followed, &view.caller);
+            joined.keep();
+        }
         drop(in_hand);
+        Ok(taken)
     }
 
     async fn read_once(self: &Arc<Self>, view: &View) -> Result<Success, Failure> {

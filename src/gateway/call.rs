@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     /// What a call is about. The endpoints may have changed since the session looked.
-    fn resource_of(&self, call: &Call) -> Result<Resource, Failure> {
+    pub(super) fn resource_of(&self, call: &Call) -> Result<Resource, Failure> {
         let found = self.routes().load().find(call.uri.as_str());
         let resource = found
             .map_err(|error| Failure {

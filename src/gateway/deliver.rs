@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bind::Joined;
 use super::call::Reply;
 use super::replica::{self, Attach};
-use super::{Gateway, events};
+use super::{Gateway, bind, events};
 use crate::channel::ChannelName;
 use crate::node::{BadUri, NewPublication, Prepared, PublicationHook};
 use crate::publication::{Admission, Deliver, Publication};
@@ -46,9 +46,16 @@ impl Gateway {
         match expecting {
             Expecting::Reply(reply, result) => reply.send(result, None),
             Expecting::Attach(reply, resource, attach, joined) => {
-                reply.hand_over();
-                joined.keep();
-                self.replicas().attach(&resource, *attach);
+                let caller = Arc::clone(&attach.caller);
+                match self.replicas().attach(&resource, *attach) {
+                    Ok(()) => {
+                        self.note_access(&resource, &caller);
+                        reply.hand_over();
+                        joined.keep();
+                    }
+                    // By the rules in force now he may not be bound.
+                    Err(attach) => reply.send(attach.ask.given.ok_or_else(bind::gone), None),
+                }
             }
         }
     }

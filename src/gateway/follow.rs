@@ -17,6 +17,14 @@ impl Fetcher for Gateway {
         self.cache().generation(resource.stream.as_str())
     }
 
+    fn in_force(&self, resource: &Resource) -> bool {
+        let now = self.routes().load().find(resource.uri.as_str());
+        let endpoint = &resource.endpoint;
+        now.ok()
+            .flatten()
+            .is_some_and(|now| Arc::ptr_eq(&now.endpoint, endpoint) || now.endpoint == *endpoint)
+    }
+
     fn fetch(&self, request: Request) -> Pin<Box<dyn Future<Output = Fetched> + Send>> {
         match self.me() {
             Some(gateway) => Box::pin(async move { gateway.follow(request).await }),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Gateway;
-use super::access::{self, Asker, Variant};
+use super::access::{self, Asker, Question, Variant};
 use super::ask::As;
 use super::cache::{self, Ask, Fetched, How, Lookup, Rules};
 use super::failure;
@@ -17,6 +17,9 @@ use crate::code::ErrorCode;
 use crate::resource::{
     AccessRule, Audience, Caller, Endpoint, Failure, FetchAs, Resource, ResourceKind,
 };
+
+/// How often the upstream is asked about somebody whose access is taken back meanwhile.
+const ASKED: usize = 3;
 
 /// A resource as one caller may see it.
 #[derive(Debug, Clone)]
@@ -37,6 +40,11 @@ impl View {
     /// Whose access is remembered.
     pub(super) fn asker(&self) -> Asker {
         Asker::of(&self.endpoint, self.caller.grant.as_deref())
+    }
+
+    /// What the upstream is asked, and what of its answer is remembered.
+    pub(super) fn question(&self) -> Question<'_> {
+        Question(self.asker(), &self.uri, &self.endpoint)
     }
 
     /// The view of `caller`, if his claims let him have one. What the upstream says is asked
@@ -99,37 +107,36 @@ impl Gateway {
         if view.endpoint.access != AccessRule::Upstream {
             return Ok(None);
         }
-        let asker = view.asker();
-        if self.known().until(asker, &view.uri).is_some() {
+        if self.known().until(view.question()).is_some() {
             return Ok(None);
         }
-        let era = self.known().era();
-        let service = matches!(view.endpoint.fetch_as, FetchAs::Service(_));
-        let seen = if service {
-            self.look(view).await
-        } else {
-            self.get(view, For::Unknown, Need::Current).await
+        for _ in 0..ASKED {
+            let asking = self.known().ask(&view.uri, &view.caller);
+            let seen = self.ask_access(view).await?;
+            if self.known().allow(view.question(), &asking) {
+                let service = matches!(view.endpoint.fetch_as, FetchAs::Service(_));
+                return Ok((!service).then_some(seen));
+            }
+        }
+        let message = "Your access to this uri is being taken back and checked again.";
+        Err(failure::unavailable(message, None))
+    }
+
+    /// What the upstream shows the caller, if it does.
+    async fn ask_access(self: &Arc<Self>, view: &View) -> Result<Seen, Failure> {
+        let seen = match view.endpoint.fetch_as {
+            FetchAs::Service(_) => self.look(view).await,
+            _ => self.get(view, For::Unknown, Need::Current).await,
         };
         let checks = &self.node().hub().metrics().gateway;
-        let seen = match seen {
-            Err(failure) => {
-                checks.count_access("failed");
-                return Err(failure);
-            }
-            Ok(seen) => seen,
-        };
-        checks.count_access(match seen.status.is_success() {
-            true => "allowed",
-            false => "denied",
-        });
-        if !seen.status.is_success() {
-            self.known().deny(asker, &view.uri);
-            return Err(seen.refusal());
+        let seen = seen.inspect_err(|_| checks.count_access("failed"))?;
+        if seen.status.is_success() {
+            checks.count_access("allowed");
+            return Ok(seen);
         }
-        let ttl = view.endpoint.access_ttl;
-        self.known()
-            .allow((asker, &view.uri), &view.caller, era, ttl);
-        Ok((!service).then_some(seen))
+        checks.count_access("denied");
+        self.known().deny(view.question());
+        Err(seen.refusal())
     }
 
     /// What there is, from the cache or the upstream, whatever its status.

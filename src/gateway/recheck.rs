@@ -3,15 +3,15 @@
 //! asked about is given nothing meanwhile; who may not stay is unbound and told nothing more.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 
-use super::access::Asker;
+use super::access::{Asker, Question};
 use super::call::Reply;
 use super::read::View;
-use super::replica::Bound;
+use super::replica::{self, Bound};
 use super::{Gateway, failure};
 use crate::channel::{ChannelName, Pattern};
 use crate::code::ErrorCode;
@@ -58,6 +58,9 @@ impl Whose {
     }
 }
 
+/// Those of one asker on one uri, each with the number of his check; none: nothing covers it.
+type Group = (Option<Resource>, Vec<(Bound, u64)>);
+
 /// What became of checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Checked {
@@ -65,30 +68,6 @@ pub struct Checked {
     pub rechecked: usize,
     /// Those that are bound no longer.
     pub removed: usize,
-}
-
-/// When the access of somebody who is bound to a stream runs out next. Bounded by the streams that
-/// somebody is bound to.
-#[derive(Debug, Default)]
-pub(super) struct Expiries(Mutex<HashMap<ChannelName, Instant>>);
-
-impl Expiries {
-    /// Somebody's access to `stream` runs out at `at`.
-    pub(super) fn note(&self, stream: &ChannelName, at: Instant) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = table.entry(stream.clone()).or_insert(at);
-        *known = at.min(*known);
-    }
-
-    /// Whether somebody's has run out; it is for the caller to note the next.
-    fn take_due(&self, stream: &ChannelName) -> bool {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = table.get(stream).is_some_and(|at| *at <= Instant::now());
-        if due {
-            table.remove(stream);
-        }
-        due
-    }
 }
 
 impl Gateway {
@@ -137,12 +116,14 @@ impl Gateway {
             .retain(|name| routes.endpoint(name).is_some());
         let all = self.replicas().bound(|_, _| true);
         let changed = |one: &Bound| match routes.find(one.resource.uri.as_str()) {
-            Ok(Some(now)) => *now.endpoint != *one.resource.endpoint,
+            Ok(Some(now)) => {
+                let (session, uri) = (one.origin.session, &one.resource.uri);
+                !self.replicas().is_admitted(session, uri, &now.endpoint)
+            }
             _ => true,
         };
         let changed: Vec<Bound> = all.into_iter().filter(changed).collect();
         for one in &changed {
-            self.known().deny(asker(one), &one.resource.uri);
             self.cache().bump(one.resource.stream.as_str());
         }
         self.check_all(changed).await
@@ -150,7 +131,7 @@ impl Gateway {
 
     /// Holds those on `stream` whose access is not known any more, and asks about them.
     pub(super) fn hold_expired(&self, stream: &ChannelName) {
-        if !self.expiries().take_due(stream) {
+        if !self.replicas().take_expired(stream) {
             return;
         }
         let mut out: Vec<Bound> = Vec::new();
@@ -158,8 +139,8 @@ impl Gateway {
             if one.resource.endpoint.access != AccessRule::Upstream {
                 continue;
             }
-            match self.known().until(asker(&one), &one.resource.uri) {
-                Some(until) => self.expiries().note(stream, until),
+            match self.known().until(question(&one)) {
+                Some(until) => self.replicas().note_expiry(stream, until),
                 None => out.push(one),
             }
         }
@@ -185,14 +166,22 @@ impl Gateway {
     /// Asks about these: once for each asker and uri.
     async fn check(self: &Arc<Self>, bound: Vec<Bound>) -> Checked {
         let rechecked = bound.len();
-        let mut groups: HashMap<(ChannelName, Asker), Vec<(Bound, u64)>> = HashMap::new();
+        let routes = self.routes().load_full();
+        let mut groups: HashMap<(ChannelName, Asker), Group> = HashMap::new();
         for one in bound {
-            let (session, uri) = (one.origin.session, &one.resource.uri);
+            let (session, uri) = (one.origin.session, one.resource.uri.clone());
             // Who has another token by now is asked about for that one.
-            if let Some(check) = self.replicas().hold(session, uri, &one.caller) {
-                let key = (uri.clone(), asker(&one));
-                groups.entry(key).or_default().push((one, check));
-            }
+            let Some(check) = self.replicas().hold(session, &uri, &one.caller) else {
+                continue;
+            };
+            // As the endpoint sees him that is asked now: it may tell apart who were one before.
+            let now = routes.find(uri.as_str()).ok().flatten();
+            let endpoint = now
+                .as_ref()
+                .map_or(&one.resource.endpoint, |now| &now.endpoint);
+            let asker = Asker::of(endpoint, one.caller.grant.as_deref());
+            let group = groups.entry((uri, asker)).or_insert((now, Vec::new()));
+            group.1.push((one, check));
         }
         let checks = groups.into_values().map(|group| self.check_group(group));
         let removed = stream::iter(checks)
@@ -203,12 +192,10 @@ impl Gateway {
     }
 
     /// Those of one asker on one uri; how many had to go.
-    async fn check_group(self: &Arc<Self>, group: Vec<(Bound, u64)>) -> usize {
+    async fn check_group(self: &Arc<Self>, (resource, group): Group) -> usize {
         let Some((first, _)) = group.first() else {
             return 0;
         };
-        let found = self.routes().load().find(first.resource.uri.as_str());
-        let resource = found.ok().flatten();
         let Some(resource) = resource else {
             let failure = failure::plain(ErrorCode::NoRoute, "No endpoint covers it any more.");
             return self.expel(&group, &failure);
@@ -264,20 +251,39 @@ impl Gateway {
     }
 
     /// He may: in the replica that he belongs to now.
-    fn stay(&self, (origin, check): (Origin, u64), view: &View, resource: &Resource) {
+    fn stay(self: &Arc<Self>, (origin, check): (Origin, u64), view: &View, resource: &Resource) {
         let here = self.followed(view, resource);
-        self.note_access(view, resource);
-        self.replicas().stay(origin, &here, check);
+        let caller = Arc::clone(&view.caller);
+        if self.replicas().stay(origin, &here, check) {
+            return self.note_access(&here, &caller);
+        }
+        // By the rules of an endpoint that has changed meanwhile.
+        let again = Bound {
+            resource: here,
+            origin,
+            caller,
+        };
+        let gateway = Arc::clone(self);
+        let check = async move { gateway.check(vec![again]).await };
+        self.runtime().spawn(check);
     }
 
-    /// Remembers when the access of somebody who is bound runs out.
-    pub(super) fn note_access(&self, view: &View, resource: &Resource) {
-        if let Some(until) = self.known().until(view.asker(), &view.uri) {
-            self.expiries().note(&resource.stream(), until);
+    /// Remembers when the access of somebody who is bound runs out: at once, if it was taken back
+    /// while he came in.
+    pub(super) fn note_access(&self, resource: &replica::Resource, caller: &Caller) {
+        let endpoint = &resource.endpoint;
+        if endpoint.access == AccessRule::Upstream {
+            let asker = Asker::of(endpoint, caller.grant.as_deref());
+            let question = Question(asker, &resource.uri, endpoint);
+            let until = self.known().until(question);
+            let until = until.unwrap_or_else(Instant::now);
+            self.replicas().note_expiry(&resource.stream, until);
         }
     }
 }
 
-fn asker(one: &Bound) -> Asker {
-    Asker::of(&one.resource.endpoint, one.caller.grant.as_deref())
+fn question(one: &Bound) -> Question<'_> {
+    let (endpoint, uri) = (&one.resource.endpoint, &one.resource.uri);
+    let asker = Asker::of(endpoint, one.caller.grant.as_deref());
+    Question(asker, uri, endpoint)
 }

@@ -178,7 +178,7 @@ impl Gateway {
         let Some((item, view)) = item.zip(view) else {
             return Expecting::Reply(reply, Ok(success));
         };
-        match self.join_writer(&view, item, origin).await {
+        match self.join_writer(&view, origin).await {
             Ok(joined) => {
                 let attach = joined.attach(call, Some(success));
                 let resource = self.followed(&view, item);
@@ -196,15 +196,9 @@ impl Gateway {
     }
 
     /// Joins the stream of what has been written for its writer, if he may read it too.
-    async fn join_writer(
-        self: &Arc<Self>,
-        view: &View,
-        item: &Resource,
-        origin: Origin,
-    ) -> Result<Joined, Failure> {
+    async fn join_writer(self: &Arc<Self>, view: &View, origin: Origin) -> Result<Joined, Failure> {
         let joined = self.join(view, origin).await?;
         self.admit(view).await?;
-        self.note_access(view, item);
         Ok(joined)
     }
 

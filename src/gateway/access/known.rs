@@ -1,84 +1,120 @@
-//! What upstreams have allowed lately: which asker may read which uri, until when.
+//! What upstreams have allowed lately: which asker may read which uri, until when. It holds for the
+//! very endpoint that was asked: another upstream, or other rules, say something else.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use moka::sync::Cache;
 
 use super::Asker;
 use crate::channel::ChannelName;
-use crate::resource::Caller;
+use crate::resource::{Caller, Endpoint};
 
 /// What is known. Bounded by number; what is forgotten is asked again.
 pub(in crate::gateway) struct Known {
     allowed: Cache<(Asker, ChannelName), Allowed>,
-    /// Raised when access is taken back.
-    era: AtomicU64,
+    /// Who is being asked about. Bounded by the requests that may be under way.
+    asked: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    open: HashMap<u64, (ChannelName, Arc<Caller>)>,
+}
+
+/// A question that the upstream is being asked; see [`Known::allow`].
+pub(in crate::gateway) struct Asking<'a> {
+    known: &'a Known,
+    number: u64,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.known.asked().open.remove(&self.number);
+    }
 }
 
 #[derive(Clone)]
 struct Allowed {
     until: Instant,
     whose: Arc<Caller>,
+    by: Arc<Endpoint>,
 }
 
-/// When a question was asked; see [`Known::allow`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::gateway) struct Era(u64);
+/// Whether this asker may read this uri by the rules of this endpoint.
+#[derive(Clone, Copy)]
+pub(in crate::gateway) struct Question<'a>(
+    pub(in crate::gateway) Asker,
+    pub(in crate::gateway) &'a ChannelName,
+    pub(in crate::gateway) &'a Arc<Endpoint>,
+);
+
+impl Question<'_> {
+    fn key(&self) -> (Asker, ChannelName) {
+        (self.0, self.1.clone())
+    }
+}
 
 impl Known {
     /// Remembers at most `most` answers.
     pub(in crate::gateway) fn new(most: usize) -> Self {
         Self {
             allowed: Cache::new(most as u64),
-            era: AtomicU64::new(0),
+            asked: Mutex::default(),
         }
     }
 
-    /// Now; taken before the upstream is asked.
-    pub(in crate::gateway) fn era(&self) -> Era {
-        Era(self.era.load(Ordering::SeqCst))
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The upstream, asked in `era` with the credentials of `whose`, let `asker` read `uri`. What
-    /// was asked before something was forgotten says nothing.
-    pub(in crate::gateway) fn allow(
-        &self,
-        (asker, uri): (Asker, &ChannelName),
-        whose: &Arc<Caller>,
-        era: Era,
-        ttl: Duration,
-    ) {
-        if era != self.era() {
-            return;
+    /// The upstream is about to be asked, with the credentials of `whose`.
+    pub(in crate::gateway) fn ask(&self, uri: &ChannelName, whose: &Arc<Caller>) -> Asking<'_> {
+        let mut asked = self.asked();
+        asked.last += 1;
+        let number = asked.last;
+        asked.open.insert(number, (uri.clone(), Arc::clone(whose)));
+        Asking {
+            known: self,
+            number,
         }
-        let allowed = Allowed {
-            until: Instant::now() + ttl,
-            whose: Arc::clone(whose),
+    }
+
+    /// It said yes. False: that says nothing, since his access was taken back meanwhile.
+    pub(in crate::gateway) fn allow(&self, question: Question<'_>, asking: &Asking<'_>) -> bool {
+        // Kept locked: what is inserted here whoever takes access back finds.
+        let asked = self.asked();
+        let Some((_, whose)) = asked.open.get(&asking.number) else {
+            return false;
         };
-        let key = (asker, uri.clone());
-        self.allowed.insert(key.clone(), allowed);
-        // Looked at again: it may have been taken back between the first look and the insertion.
-        if era != self.era() {
-            self.allowed.invalidate(&key);
-        }
+        let by = question.2;
+        let allowed = Allowed {
+            until: Instant::now() + by.access_ttl,
+            whose: Arc::clone(whose),
+            by: Arc::clone(by),
+        };
+        self.allowed.insert(question.key(), allowed);
+        true
     }
 
     /// The upstream said no.
-    pub(in crate::gateway) fn deny(&self, asker: Asker, uri: &ChannelName) {
-        self.allowed.invalidate(&(asker, uri.clone()));
+    pub(in crate::gateway) fn deny(&self, question: Question<'_>) {
+        self.allowed.invalidate(&question.key());
     }
 
-    /// Whether it is known that `asker` may read `uri`, and until when.
-    pub(in crate::gateway) fn until(&self, asker: Asker, uri: &ChannelName) -> Option<Instant> {
-        let allowed = self.allowed.get(&(asker, uri.clone()))?;
-        (Instant::now() < allowed.until).then_some(allowed.until)
+    /// Whether the answer is known to be yes, and until when.
+    pub(in crate::gateway) fn until(&self, question: Question<'_>) -> Option<Instant> {
+        let allowed = self.allowed.get(&question.key())?;
+        let same = Arc::ptr_eq(&allowed.by, question.2) || allowed.by == *question.2;
+        (same && Instant::now() < allowed.until).then_some(allowed.until)
     }
 
     /// What was allowed to those that `which` says holds no longer.
     pub(in crate::gateway) fn forget(&self, which: impl Fn(&ChannelName, &Caller) -> bool) {
-        self.era.fetch_add(1, Ordering::SeqCst);
+        let still = |(uri, whose): &(ChannelName, Arc<Caller>)| !which(uri, whose);
+        self.asked().open.retain(|_, one| still(one));
         for (key, allowed) in &self.allowed {
             if which(&key.1, &allowed.whose) {
                 self.allowed.invalidate(&*key);
@@ -89,9 +125,9 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    const TTL: Duration = Duration::from_secs(60);
+    use super::*;
 
     fn caller() -> Arc<Caller> {
         let address = std::net::Ipv4Addr::LOCALHOST.into();
@@ -106,35 +142,56 @@ mod tests {
         ChannelName::parse(text).unwrap()
     }
 
+    fn endpoint(ttl: Duration) -> Arc<Endpoint> {
+        let bases = vec!["http://127.0.0.1:1".parse().unwrap()];
+        let mut endpoint = Endpoint::new("posts", Some("/posts/{id}"), None, bases);
+        endpoint.access_ttl = ttl;
+        Arc::new(endpoint)
+    }
+
     #[test]
-    fn an_answer_holds_for_its_asker_uri_and_time() {
+    fn an_answer_holds_for_its_asker_uri_endpoint_and_time() {
         let known = Known::new(100);
         let (one, other) = (uri("/posts/1"), uri("/posts/2"));
+        let minute = endpoint(Duration::from_secs(60));
         let (ada, bob) = (Asker::Token([1; 16]), Asker::Token([2; 16]));
-        known.allow((ada, &one), &caller(), known.era(), TTL);
-        assert!(known.until(ada, &one).is_some());
-        assert!(known.until(bob, &one).is_none());
-        assert!(known.until(Asker::Anonymous, &one).is_none());
-        assert!(known.until(ada, &other).is_none());
-        known.deny(ada, &one);
-        assert!(known.until(ada, &one).is_none());
-        known.allow((ada, &one), &caller(), known.era(), Duration::ZERO);
-        assert!(known.until(ada, &one).is_none());
+        let asked = Question(ada, &one, &minute);
+        assert!(known.allow(asked, &known.ask(&one, &caller())));
+        assert!(known.until(asked).is_some());
+        let copy = Arc::new((*minute).clone());
+        assert!(known.until(Question(ada, &one, &copy)).is_some());
+        assert!(known.until(Question(bob, &one, &minute)).is_none());
+        let anonymous = Question(Asker::Anonymous, &one, &minute);
+        assert!(known.until(anonymous).is_none());
+        assert!(known.until(Question(ada, &other, &minute)).is_none());
+        let at_once = endpoint(Duration::ZERO);
+        assert!(known.until(Question(ada, &one, &at_once)).is_none());
+        known.deny(asked);
+        assert!(known.until(asked).is_none());
+        let over = Question(ada, &one, &at_once);
+        assert!(known.allow(over, &known.ask(&one, &caller())));
+        assert!(known.until(over).is_none());
     }
 
     #[test]
     fn what_was_asked_before_access_was_taken_back_says_nothing() {
         let known = Known::new(100);
         let (one, other) = (uri("/posts/1"), uri("/posts/2"));
-        let before = known.era();
-        known.allow((Asker::Anonymous, &one), &caller(), before, TTL);
-        known.allow((Asker::Anonymous, &other), &caller(), before, TTL);
+        let minute = endpoint(Duration::from_secs(60));
+        let asking = [known.ask(&one, &caller()), known.ask(&other, &caller())];
+        let one = Question(Asker::Anonymous, &one, &minute);
+        let other = Question(Asker::Anonymous, &other, &minute);
+        assert!(known.allow(one, &asking[0]));
+        assert!(known.allow(other, &asking[1]));
         known.forget(|uri, _| uri.as_str() == "/posts/1");
-        assert!(known.until(Asker::Anonymous, &one).is_none());
-        assert!(known.until(Asker::Anonymous, &other).is_some(), "not meant");
-        known.allow((Asker::Anonymous, &one), &caller(), before, TTL);
-        assert!(known.until(Asker::Anonymous, &one).is_none());
-        known.allow((Asker::Anonymous, &one), &caller(), known.era(), TTL);
-        assert!(known.until(Asker::Anonymous, &one).is_some());
+        assert!(known.until(one).is_none());
+        assert!(known.until(other).is_some(), "not meant");
+        assert!(!known.allow(one, &asking[0]));
+        assert!(known.until(one).is_none());
+        assert!(known.allow(other, &asking[1]), "not meant");
+        assert!(known.allow(one, &known.ask(one.1, &caller())));
+        assert!(known.until(one).is_some());
+        drop(asking);
+        assert!(known.asked().open.is_empty());
     }
 }

@@ -15,6 +15,7 @@ use super::who::Who;
 use super::{Http, HttpBody, Visitor, give, refuse};
 use crate::clock::Now;
 use crate::gateway::Gateway;
+use crate::gateway::access::Asking;
 use crate::gateway::ask::{JSON, no_answer};
 use crate::gateway::cache::{Ask, Content, Fetched, Found, Got, How, Lookup, Rules};
 use crate::gateway::read::View;
@@ -104,7 +105,7 @@ impl Http {
         if checks {
             lookup = lookup.on_behalf_of(view.asker().name());
         }
-        let era = gateway.known().era();
+        let asking = gateway.known().ask(&view.uri, &view.caller);
         let read = Arc::new(Read {
             gateway: Arc::clone(gateway),
             view: view.clone(),
@@ -119,7 +120,7 @@ impl Http {
         };
         let got = gateway.cache().get(lookup, fetch).await?;
         if checks {
-            learn(gateway, &view, era, &got);
+            learn(gateway, &view, &asking, &got);
         }
         Ok(got)
     }
@@ -131,7 +132,7 @@ impl Http {
             return Ok(false);
         }
         let gateway = self.gateway();
-        if gateway.known().until(view.asker(), &view.uri).is_some() {
+        if gateway.known().until(view.question()).is_some() {
             return Ok(false);
         }
         if matches!(view.endpoint.fetch_as, FetchAs::Service(_)) {
@@ -143,7 +144,7 @@ impl Http {
 }
 
 /// Remembers what the upstream's answer says of the caller's access.
-fn learn(gateway: &Arc<Gateway>, view: &View, era: crate::gateway::access::Era, got: &Got) {
+fn learn(gateway: &Arc<Gateway>, view: &View, asking: &Asking<'_>, got: &Got) {
     let status = match &got.content {
         Content::Kept(entry) => entry.status,
         Content::Passed(fetched) => fetched.status,
@@ -151,12 +152,10 @@ fn learn(gateway: &Arc<Gateway>, view: &View, era: crate::gateway::access::Era, 
     let checks = &gateway.node().hub().metrics().gateway;
     if status.is_success() || status.as_u16() == 304 {
         checks.count_access("allowed");
-        let ttl = view.endpoint.access_ttl;
-        let whom = (view.asker(), &view.uri);
-        gateway.known().allow(whom, &view.caller, era, ttl);
+        gateway.known().allow(view.question(), asking);
     } else if status.is_client_error() {
         checks.count_access("denied");
-        gateway.known().deny(view.asker(), &view.uri);
+        gateway.known().deny(view.question());
     }
 }
 

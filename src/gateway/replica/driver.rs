@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use super::carry::{After, Carrier};
 use super::core::Replica;
@@ -27,7 +28,7 @@ use crate::hub::{Hub, Target, WorkerMessage};
 use crate::publication::{Admission, Publication};
 use crate::resource::{Answer, Caller, Origin};
 use crate::session_id::SessionId;
-use map::Shards;
+use map::{Shards, Unplaced};
 
 /// The replicas of this node. Cloning shares them.
 #[derive(Clone)]
@@ -65,8 +66,8 @@ struct Slot {
 
 struct Core {
     replica: Replica,
-    /// When the earliest timer goes off.
-    armed: Option<Instant>,
+    /// When its timer goes off.
+    armed: Option<(Instant, AbortHandle)>,
 }
 
 impl Slot {
@@ -93,25 +94,32 @@ impl Replicas {
     }
 
     /// Takes a session in that may be bound, and answers its call, now or later.
-    pub fn attach(&self, resource: &Arc<Resource>, attach: Attach) {
+    ///
+    /// # Errors
+    /// The endpoint by whose rules it may is not in force any more: nothing was done.
+    pub fn attach(&self, resource: &Arc<Resource>, attach: Attach) -> Result<(), Box<Attach>> {
         let all = &self.all;
         let (origin, call, fresh) = (attach.origin, attach.call, attach.fresh);
         let mut after = After::default();
-        let slot = {
+        let placed = {
             let mut shard = all.shards.lock(&resource.stream);
             let seat = all.newer(&shard, resource, &attach);
-            let slot = seat.or_else(|| all.place(&mut shard, resource));
-            if let Some(slot) = &slot {
-                if let Some(old) = shard.enter(origin.session, slot) {
-                    all.move_over(&old, slot, origin.session);
+            let placed = seat.map_or_else(|| all.place(&mut shard, resource), Ok);
+            match &placed {
+                Ok(slot) => {
+                    if let Some(old) = shard.enter(origin.session, slot) {
+                        all.move_over(&old, slot, origin.session);
+                    }
+                    after = all.input(slot, None, |replica, now| replica.attach(attach, now));
                 }
-                after = all.input(slot, None, |replica, now| replica.attach(attach, now));
+                Err(Unplaced::Outdated) => return Err(Box::new(attach)),
+                Err(Unplaced::Full) => {}
             }
-            slot
+            placed
         };
-        if let Some(slot) = slot {
+        if let Ok(slot) = placed {
             all.finish(&slot, after);
-            return;
+            return Ok(());
         }
         let message = "As many resources are followed as `gateway.max_replicas` allows.";
         let failure = super::core::failure(ErrorCode::Unavailable, message);
@@ -130,6 +138,7 @@ impl Replicas {
         if fresh && let Some(fetcher) = all.fetcher.upgrade() {
             fetcher.undo(resource, origin);
         }
+        Ok(())
     }
 
     /// An event of a stream, for every uri and audience of it: how many sessions are bound there.

@@ -41,6 +41,9 @@ pub trait Fetcher: Send + Sync {
     /// replicas are told of it.
     fn generation(&self, resource: &Resource) -> u64;
 
+    /// Whether its endpoint is the one that covers it now.
+    fn in_force(&self, resource: &Resource) -> bool;
+
     /// Fetches it. What is kept is there at the first poll. A refusal of a service's own
     /// credentials is `Failed`, never `Denied`.
     fn fetch(&self, request: Request) -> Pin<Box<dyn Future<Output = Fetched> + Send>>;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::super::core;
 use super::super::fetcher::Resource;
 use super::super::words::Attach;
-use super::map::Shard;
+use super::map::{Shard, Unplaced};
 use super::{All, Replicas, Slot, stream};
 use crate::channel::ChannelName;
 use crate::code::ErrorCode;
@@ -60,30 +60,36 @@ impl Replicas {
     }
 
     /// The check says yes; if the session belongs to another replica now, it moves there and is
-    /// told of a gap.
-    pub fn stay(&self, origin: Origin, here: &Arc<Resource>, check: u64) {
+    /// told of a gap. False: the endpoint that was asked about is not in force any more, and the
+    /// session is held still.
+    pub fn stay(&self, origin: Origin, here: &Arc<Resource>, check: u64) -> bool {
         let all = &self.all;
         let session = origin.session;
         let placed = {
             let mut shard = all.shards.lock(&here.stream);
             let slot = shard.find(session, &here.uri);
             if !slot.is_some_and(|slot| slot.lock().replica.waits_for(session, check)) {
-                return;
+                return true;
             }
-            let slot = all.place(&mut shard, here);
-            if let Some(slot) = &slot
-                && let Some(old) = shard.enter(session, slot)
-            {
-                all.move_over(&old, slot, session);
+            let placed = all.place(&mut shard, here);
+            if let Ok(slot) = &placed {
+                if let Some(old) = shard.enter(session, slot) {
+                    all.move_over(&old, slot, session);
+                }
+                shard.admit(session, &here.uri);
             }
-            slot
+            placed
         };
-        let Some(slot) = placed else {
-            let message = "As many resources are followed as `gateway.max_replicas` allows.";
-            let full = core::failure(ErrorCode::Unavailable, message);
-            return self.deny(session, &here.uri, check, &full);
-        };
-        all.run(&slot, |replica, now| replica.confirm(session, check, now));
+        match placed {
+            Ok(slot) => all.run(&slot, |replica, now| replica.confirm(session, check, now)),
+            Err(Unplaced::Outdated) => return false,
+            Err(Unplaced::Full) => {
+                let message = "As many resources are followed as `gateway.max_replicas` allows.";
+                let full = core::failure(ErrorCode::Unavailable, message);
+                self.deny(session, &here.uri, check, &full);
+            }
+        }
+        true
     }
 }
 

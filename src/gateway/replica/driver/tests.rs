@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::code::ErrorCode;
-use crate::gateway::replica::Fetched;
+use crate::gateway::replica::{Bound, Fetched};
 use crate::resource::Origin;
 use rig::{Plan, Rig, Told, caller, failure, snapshot};
 
@@ -165,12 +165,65 @@ async fn a_changed_endpoint_takes_everyone_along() {
     let renewed = rig.resource("/posts/1", "", true);
     let again = rig.later();
     rig.told(0);
+    let ada = rig.replicas.bound(|_, _| true)[0].origin;
     rig.show(&renewed, 6);
     assert_eq!(rig.replicas.len(), 1);
+    // Who was not in yet has to ask again.
+    let refused = Told::Answer(4, Err(ErrorCode::Unavailable));
+    rig.hears(0, refused).await;
     let _ = waits.send(snapshot(1));
     let _ = again.send(snapshot(2));
     rig.hears(0, Told::Answer(6, Ok(true))).await;
     let bound = rig.replicas.bound(|_, _| true);
-    assert_eq!(bound.len(), 3);
+    assert_eq!(bound.len(), 2);
+    let admitted = |one: &Bound| {
+        let session = one.origin.session;
+        rig.replicas
+            .is_admitted(session, &post.uri, &renewed.endpoint)
+    };
+    for one in &bound {
+        assert_eq!(admitted(one), one.origin != ada);
+    }
     assert!(bound.iter().all(|one| one.resource.endpoint.ordered));
+}
+
+#[tokio::test]
+async fn when_access_runs_out_is_forgotten_with_the_last_replica() {
+    let rig = Rig::new(10);
+    let mut post = rig.resource("/posts/1", "", true);
+    let settings = &mut Arc::get_mut(&mut post).unwrap().settings;
+    settings.bounds.ring_ttl = Duration::from_millis(20);
+    let now = std::time::Instant::now();
+    rig.replicas.note_expiry(&post.stream, now);
+    assert!(!rig.replicas.take_expired(&post.stream), "nobody is bound");
+    for goes in [true, false] {
+        rig.plan(Plan::Now(snapshot(0)));
+        let origin = rig.show(&post, 2);
+        rig.replicas.note_expiry(&post.stream, now);
+        rig.replicas.detach(origin.session, &post.uri);
+        if goes {
+            rig.until(|| rig.replicas.is_empty()).await;
+        }
+        assert_eq!(rig.replicas.take_expired(&post.stream), !goes);
+        assert!(!rig.replicas.take_expired(&post.stream), "once");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_has_one_timer() {
+    let rig = Rig::new(10);
+    let mut post = rig.resource("/posts/1", "", true);
+    let settings = &mut Arc::get_mut(&mut post).unwrap().settings;
+    settings.revalidate = Some(Duration::from_secs(3600));
+    rig.plan(Plan::Now(snapshot(0)));
+    rig.show(&post, 2);
+    for offset in 1..10 {
+        rig.plan(Plan::Now(snapshot(offset)));
+        rig.event("/posts/1", offset);
+        let told = format!(r#"update {{"n":{offset}}} {offset}"#);
+        rig.hears(0, Told::All(told)).await;
+    }
+    tokio::task::yield_now().await;
+    let tasks = tokio::runtime::Handle::current().metrics();
+    assert!(tasks.num_alive_tasks() <= 1, "{tasks:?}");
 }

@@ -22,22 +22,27 @@ impl All {
         }
     }
 
-    /// Sees that the replica is woken in time. One timer does, unless it would come too late.
+    /// Sees that the replica is woken in time. One timer does; one that would come too late gives
+    /// way to another.
     pub(super) fn arm(self: &Arc<Self>, slot: &Arc<Slot>, core: &mut Core) {
         let Some(wake) = core.replica.wake() else {
             return;
         };
-        if core.armed.is_some_and(|armed| armed <= wake) {
-            return;
+        if let Some((armed, timer)) = core.armed.take() {
+            if armed <= wake {
+                core.armed = Some((armed, timer));
+                return;
+            }
+            timer.abort();
         }
-        core.armed = Some(wake);
         let (all, slot) = (Arc::clone(self), Arc::downgrade(slot));
-        self.runtime.spawn(async move {
+        let timer = self.runtime.spawn(async move {
             tokio::time::sleep_until(wake.into()).await;
             if let Some(slot) = slot.upgrade() {
                 all.wake(&slot, wake);
             }
         });
+        core.armed = Some((wake, timer.abort_handle()));
     }
 
     fn wake(self: &Arc<Self>, slot: &Arc<Slot>, due: Instant) {
@@ -45,7 +50,7 @@ impl All {
             let mut shard = self.shards.lock(&slot.resource.stream);
             let mut core = slot.lock();
             // Another timer has taken its place.
-            if core.armed != Some(due) {
+            if core.armed.as_ref().is_none_or(|(armed, _)| *armed != due) {
                 return;
             }
             core.armed = None;

@@ -61,6 +61,10 @@ impl Fetcher for Script {
         self.generation.load(Ordering::SeqCst)
     }
 
+    fn in_force(&self, _: &Resource) -> bool {
+        true
+    }
+
     fn fetch(&self, request: Request) -> Pin<Box<dyn Future<Output = Fetched> + Send>> {
         self.requests.lock().unwrap().push(request);
         let plan = self.plans.lock().unwrap().pop_front().expect("a plan");
@@ -181,7 +185,7 @@ impl Rig {
             position: Some(position(0)),
             fresh: true,
         };
-        self.replicas.attach(resource, attach);
+        assert!(self.replicas.attach(resource, attach).is_ok());
         origin
     }
 
