@@ -9,7 +9,7 @@ mod reads;
 mod rechecks;
 mod renewals;
 mod rig;
-mod told;
 mod tokens;
+mod told;
 mod upstream;
 mod writes;

@@ -91,7 +91,9 @@ impl Subscriptions {
 
     /// The channels that the gateway has not bound, in order of name.
     pub(super) fn ordinary(&self) -> impl Iterator<Item = &ChannelName> {
-        let ordinary = self.iter().filter(|(_, subscription)| !subscription.covered);
+        let ordinary = self
+            .iter()
+            .filter(|(_, subscription)| !subscription.covered);
         ordinary.map(|(channel, _)| channel)
     }
 

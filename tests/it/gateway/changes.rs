@@ -64,9 +64,7 @@ async fn an_endpoint_that_comes_takes_its_uris_from_the_channels() {
     put(&mut control, "posts", "/posts/{id}").await;
     ends(&mut ann, "/posts/1", "covered").await;
     ann.ok(verb("bind", "/posts/1")).await;
-    control
-        .publish("/posts/1", "said", &json!({"id": 1}))
-        .await;
+    control.publish("/posts/1", "said", &json!({"id": 1})).await;
     assert_eq!(ann.expect("said").await["data"]["id"], 1);
     control.publish("/pages/1", "say", &json!(1)).await;
     ann.expect("say").await;
