@@ -233,44 +233,64 @@ fn stream(uri: &ChannelName) -> Option<ChannelName> {
 }
 
 /// What has just been fetched with the credentials of somebody who is about to be bound: his
-/// replica's first question is answered with it, unless something has changed since.
+/// replica's first question is answered with it, unless something has changed since. Of those who
+/// shared one fetch each holds it until he is bound.
 #[derive(Debug, Default)]
-pub(super) struct InHand(Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>);
+pub(super) struct InHand(Arc<Mutex<HashMap<Place, Hand>>>);
 
 type Place = (ChannelName, super::access::Variant, super::access::Asker);
 
+/// What is in hand, and for how many.
+#[derive(Debug)]
+struct Hand {
+    seen: Seen,
+    stamp: super::cache::Stamp,
+    holders: usize,
+}
+
 /// Kept for as long as this lives.
-pub(super) struct Held(
-    Arc<Mutex<HashMap<Place, (Seen, super::cache::Stamp)>>>,
-    Place,
-);
+pub(super) struct Held(Arc<Mutex<HashMap<Place, Hand>>>, Place);
 
 fn place(view: &View) -> Place {
     (view.uri.clone(), view.variant.clone(), view.asker())
 }
 
 impl InHand {
-    fn put(&self, view: &View, what: (Seen, super::cache::Stamp)) -> Held {
+    fn put(&self, view: &View, (seen, stamp): (Seen, super::cache::Stamp)) -> Held {
         let place = place(view);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.insert(place.clone(), what);
+        let hand = table.entry(place.clone()).or_insert_with(|| Hand {
+            seen: seen.clone(),
+            stamp,
+            holders: 0,
+        });
+        hand.holders += 1;
+        if stamp > hand.stamp {
+            (hand.seen, hand.stamp) = (seen, stamp);
+        }
         Held(Arc::clone(&self.0), place)
     }
 
     /// What is there for the same asker.
-    pub(super) fn take(&self, view: &View) -> Option<(Seen, super::cache::Stamp)> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn get(&self, view: &View) -> Option<(Seen, super::cache::Stamp)> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if table.is_empty() {
             return None;
         }
-        table.remove(&place(view))
+        let hand = table.get(&place(view))?;
+        Some((hand.seen.clone(), hand.stamp))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.remove(&self.1);
+        if let Some(hand) = table.get_mut(&self.1) {
+            hand.holders -= 1;
+            if hand.holders == 0 {
+                table.remove(&self.1);
+            }
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Gateway {
             variant: resource.variant.clone(),
             caller,
         };
-        let in_hand = self.in_hand().take(&view).filter(|(_, asked)| {
+        let in_hand = self.in_hand().get(&view).filter(|(_, asked)| {
             need == Need::Current && self.cache().is_current(view.uri.as_str(), *asked)
         });
         if let Some((seen, _)) = in_hand {

@@ -1,5 +1,6 @@
 //! index and show: what is asked, what comes back, and how often the upstream is asked at all.
 
+use super::client::Client;
 use super::rig::{How, Rig, sub};
 use crate::code::ErrorCode;
 use crate::resource::Verb;
@@ -59,6 +60,35 @@ async fn many_who_ask_at_once_are_one_question() {
         assert_eq!(rig.answer(call).await.unwrap().data, "[1]");
     }
     assert_eq!(rig.upstream.seen(), ["GET /posts?page=2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_are_bound_at_once_are_one_question_too() {
+    // The upstream decides who may see it, and nothing says how long it lasts.
+    let rig = Rig::of_posts(|posts| {
+        posts.access = crate::resource::AccessRule::Upstream;
+        posts.audience = crate::resource::Audience::User;
+    })
+    .await;
+    for round in 0..20 {
+        let uri = format!("/posts/{round}");
+        let ada = rig.client(&sub("ada"));
+        // Further sessions with her token.
+        let also = |_| Client {
+            origin: rig.anonymous().origin,
+            caller: ada.caller.clone(),
+        };
+        let calls: Vec<u32> = (0..40)
+            .map(also)
+            .map(|one| rig.call(&one, Verb::Show, &uri, How::bound()))
+            .collect();
+        let asked = rig.upstream.expect(&format!("GET {uri}")).await;
+        asked.answer(200, &[], r#"{"id":1}"#);
+        for call in calls {
+            assert_eq!(rig.answer(call).await.unwrap().data, r#"{"id":1}"#);
+        }
+        assert_eq!(rig.upstream.seen().len(), round + 1);
+    }
 }
 
 #[tokio::test]
