@@ -18,6 +18,8 @@ from browser.chromium import Browser
 from pogo.v1 import publisher_pb2, publisher_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from support.server import Server
 
+# Of what it prints for development.
+LAST_LINE = r"POGO_KEY=\S+ .* publish .*\n"
 SHOTS = pathlib.Path(os.environ["POGO_TARGET"]) / "screenshots"
 
 
@@ -36,7 +38,7 @@ class DemoPage(unittest.TestCase):
         """A server with these settings; it takes the place of the one before."""
         server = Server(os.environ["POGO_BIN"], dev=True, settings=settings)
         self.server = self.enterContext(server)
-        said = "".join(self.server.log)
+        said = self.server.said(LAST_LINE)
         self.token = re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", said).group()
         self.key = [("authorization", "Bearer " + control_key(said))]
         self.channel = self.enterContext(grpc.insecure_channel(self.server.control))
@@ -175,7 +177,7 @@ class Restart(unittest.TestCase):
         with Browser() as browser, Server(os.environ["POGO_BIN"], config, dev=True) as server:
             page = browser.page(f"http://127.0.0.1:{server.edge}/#channels=kept-1")
             page.wait("document.querySelector('[data-testid=chip][data-on=true]')")
-            key = [("authorization", "Bearer " + control_key("".join(server.log)))]
+            key = [("authorization", "Bearer " + control_key(server.said(LAST_LINE)))]
             with grpc.insecure_channel(server.control) as channel:
                 publisher = publisher_pb2_grpc.PublisherStub(channel)
 

@@ -1,6 +1,7 @@
 """A `pogo serve` process for tests: free ports, readiness awaited, a clean stop demanded."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,6 +105,15 @@ class Server:
             if keys:
                 told["POGO_CONTROL_KEY"] = keys[0]["secret"]
         return told
+
+    def said(self, pattern):
+        """What the server says, once `pattern` is in it: it may be ready before all is read."""
+        end = time.monotonic() + READY_SECONDS
+        while not re.search(pattern, text := "".join(self.log)):
+            if time.monotonic() > end:
+                raise RuntimeError(f"the server never said {pattern}:\n{text}")
+            time.sleep(0.01)
+        return text
 
     def _read(self):
         for line in self.process.stdout:
