@@ -25,6 +25,9 @@ class Todos:
         self.last = 0
         self.requests = []
         self.lock = threading.Lock()
+        # While it is not set, nobody is answered.
+        self.gate = threading.Event()
+        self.gate.set()
 
     def __enter__(self):
         handler = type("Bound", (Handler,), {"table": self})
@@ -94,6 +97,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fields = self.fields() if self.command in ("POST", "PATCH") else None
         subject = self.subject()
         self.table.requests.append((self.command, self.path, subject))
+        self.table.gate.wait(10)
         if subject is None:
             return self.refuse(401, "PGRST301", "JWT invalid")
         if path == "/todos":
